@@ -1,0 +1,7 @@
+"""`python -m turnpoint` is `turnpoint`."""
+
+import sys
+
+from turnpoint.cli import main
+
+sys.exit(main())

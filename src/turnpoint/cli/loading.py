@@ -1,0 +1,118 @@
+"""What verbs load: a model with its tokenizer and chat template, an adapter, tools from a file."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from turnpoint.cli.given import Given
+from turnpoint.cli.groups import AdapterOptions, ModelOptions
+from turnpoint.dialogue import Tool, parse
+from turnpoint.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+def say(line: str) -> None:
+    """A line about what is being done, to stderr."""
+    print(line, file=sys.stderr)
+
+
+def open_model(options: ModelOptions) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    """The model and its tokenizer, with a chat template that knows tools where the tokenizer's own does not.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        ConfigError: the file of `chat_template` cannot be read.
+    """
+    from turnpoint.models import load_model
+
+    tokenizer = open_tokenizer(options)  # first, since it is quick to fail
+    model = load_model(
+        options.model,
+        dtype=options.dtype,
+        attn_implementation=options.attn_implementation,
+        trust_remote_code=options.trust_remote_code,
+    )
+    return model, tokenizer
+
+
+def open_tokenizer(options: ModelOptions) -> "PreTrainedTokenizerFast":
+    """The tokenizer alone; see `open_model`."""
+    from turnpoint.models import load_tokenizer
+    from turnpoint.template import ensure_tool_template
+
+    template = _template(options.chat_template)
+    tokenizer = load_tokenizer(options.model, trust_remote_code=options.trust_remote_code)
+    if template is not None:
+        tokenizer.chat_template = template
+    elif line := ensure_tool_template(tokenizer):
+        say(line)
+    return tokenizer
+
+
+def adapter(given: Given) -> "LoraConfig | None":
+    """The adapter to train, or None when all weights are.
+
+    Raises:
+        ConfigError: a `lora_` field without `use_peft`, or a value that peft refuses.
+    """
+    options = given.build(AdapterOptions)
+    if not options.use_peft:
+        idle = [name for name in given.values if name.startswith("lora_")]
+        if idle:
+            raise ConfigError(
+                f"{idle[0]}: has no effect without an adapter (got {given.values[idle[0]]}); add --use_peft"
+            )
+        return None
+    from peft import LoraConfig
+
+    try:
+        return LoraConfig(
+            r=options.lora_r,
+            lora_alpha=options.lora_alpha,
+            lora_dropout=options.lora_dropout,
+            target_modules=_modules(options.lora_target_modules),
+            task_type="CAUSAL_LM",
+        )
+    except ValueError as error:
+        raise ConfigError(f"lora: {error}") from error
+
+
+def read_tools(path: str | None) -> tuple[Tool, ...]:
+    """The tools of a JSON file: a list, or one tool.
+
+    Raises:
+        DataError: the file cannot be read, or holds no tools.
+    """
+    if path is None:
+        return ()
+    try:
+        raw: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the file of --tools: {error.strerror}; check the path") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}; write a list of tools") from None
+    tools = raw if isinstance(raw, list) else [raw]
+    for i, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            raise DataError(f"{path}[{i}]: a tool must be an object with name and parameters (got {tool!r})")
+    return tuple(parse(Tool, tool, f"{path}[{i}]") for i, tool in enumerate(tools))
+
+
+def _template(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot read the file of --chat_template: {error.strerror}; check the path"
+        ) from None
+
+
+def _modules(names: list[str] | None) -> list[str] | str | None:
+    """`all-linear` is a word of peft's, not the name of a layer."""
+    return "all-linear" if names == ["all-linear"] else names

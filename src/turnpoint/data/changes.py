@@ -1,0 +1,38 @@
+"""What reading changed of the data, counted: nothing is altered silently."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+
+class Changes:
+    """Counts, per kind of change, how often it happened and in how many rows."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+        self._rows: dict[str, set[str]] = {}
+        self._lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Note what is no matter of rows, such as a file that was left out."""
+        self._lines.append(line)
+
+    def add(self, what: str, where: str, times: int = 1) -> None:
+        """Count `times` changes of the kind `what` in the row at `where`."""
+        if times:
+            self._times[what] += times
+            self._rows.setdefault(what, set()).add(where)
+
+    def dropped(self, of: str, keys: Iterable[str], known: Collection[str], where: str) -> None:
+        """Count each of `keys` that is not `known` as dropped."""
+        for key in keys:
+            if key not in known:
+                self.add(f"dropped {of} key {key!r}", where)
+
+    def notes(self) -> tuple[str, ...]:
+        """One line per kind of change, in the order of first appearance."""
+        counted = tuple(
+            f"{what}: {times} in {len(rows)} {'row' if len(rows) == 1 else 'rows'}"
+            for what, times in self._times.items()
+            for rows in [self._rows[what]]
+        )
+        return (*self._lines, *counted)

@@ -1,0 +1,111 @@
+"""Rows in OpenAI's form: `messages` of role and content or tool_calls, and `tools`.
+
+Read as well: `functions` for `tools`, `function_call` for one tool call and role `function` for its result (the form
+before tool calls), role `developer` for `system`, and `weight` (OpenAI) or `loss_weight` (LLaMA-Factory) of 0 or 1
+for `train`. `labels`, a list of `{"message_index": 3, "decision": "ask"}`, gives turns their decisions.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from turnpoint.data.changes import Changes
+from turnpoint.data.fields import WEIGHT_KEYS, from_json, row_id, tools, trained
+from turnpoint.dialogue import Decision, Dialogue, Message, parse
+from turnpoint.errors import DataError
+
+_MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name", "train", "decision")
+_ROLES = {"developer": "system", "function": "tool"}
+_DECISIONS = {
+    "ask": Decision.SLOT,
+    "call": Decision.CALL,
+    "confirm": Decision.CONFIRM,
+    "answer": Decision.COMPLETION,
+    "fail": Decision.COMPLETION,  # says that a call that was made had no success
+    **{decision.value: decision for decision in Decision},
+}
+
+
+def matches(row: Mapping[str, Any]) -> bool:
+    """Whether the row has messages."""
+    return row.get("messages") is not None
+
+
+def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
+    """Read one row.
+
+    Raises:
+        DataError: one line: where, field, rule.
+    """
+    messages = read_messages(row["messages"], where, "messages", changes)
+    fields = {
+        "messages": _labelled(messages, row.get("labels"), where),
+        "tools": tools(row),
+        "id": row_id(row, where),
+        "source": where,
+        "verbatim": bool(row.get("verbatim")),
+    }
+    return parse(Dialogue, fields, where)
+
+
+def read_messages(raw: Any, where: str, field: str, changes: Changes) -> tuple[Message, ...]:
+    """Read a list of messages, or one message.
+
+    Args:
+        raw: the value of the field.
+        where: file and line, for errors.
+        field: name of the field, for errors.
+        changes: counts what is dropped.
+    """
+    entries = [raw] if isinstance(raw, Mapping) else from_json(raw, where, field)
+    if not isinstance(entries, Sequence):
+        raise DataError(f"{where}: {field}: must be a list of messages (got {type(raw).__name__})")
+    return tuple(read_message(entry, where, f"{field}[{i}]", changes) for i, entry in enumerate(entries))
+
+
+def read_message(raw: Any, where: str, field: str, changes: Changes) -> Message:
+    """Read one message."""
+    if not isinstance(raw, Mapping):
+        raise DataError(f"{where}: {field}: a message must be an object with role and content (got {raw!r:.80})")
+    message = {key: raw[key] for key in _MESSAGE_KEYS if key in raw}
+    if "role" in message:
+        message["role"] = _ROLES.get(message["role"], message["role"]) if isinstance(message["role"], str) else ""
+    calls = from_json(raw.get("tool_calls"), where, f"{field}.tool_calls") or []
+    if raw.get("function_call"):
+        calls = [*calls, raw["function_call"]]
+    message["tool_calls"] = [_call(call, where, changes) for call in calls] if isinstance(calls, list) else calls
+    message["train"] = trained(raw, where, field)
+    changes.dropped("message", raw, (*_MESSAGE_KEYS, *WEIGHT_KEYS, "function_call"), where)
+    return parse(Message, message, where, field)
+
+
+def _call(raw: Any, where: str, changes: Changes) -> Any:
+    """Drop, counted, what a call holds beyond name, arguments and id; servers add an index and more."""
+    if not isinstance(raw, Mapping):
+        return raw
+    function = raw.get("function")
+    if isinstance(function, Mapping):
+        changes.dropped("tool call", function, ("name", "arguments"), where)
+        raw = {**raw, "function": {key: function[key] for key in ("name", "arguments") if key in function}}
+    known = ("type", "function", "id") if isinstance(function, Mapping) else ("type", "id", "name", "arguments")
+    changes.dropped("tool call", raw, known, where)
+    return {key: raw[key] for key in known if key in raw}
+
+
+def _labelled(messages: tuple[Message, ...], labels: Any, where: str) -> tuple[Message, ...]:
+    """Give turns the decisions that the row labels them with. A column of that name in another form is none of ours."""
+    if not isinstance(labels, list) or not all(isinstance(x, Mapping) and "message_index" in x for x in labels):
+        return messages
+    labelled = list(messages)
+    for i, label in enumerate(labels):
+        index, decision = label["message_index"], label.get("decision")
+        if not isinstance(index, int) or not 0 <= index < len(messages) or messages[index].role != "assistant":
+            raise DataError(
+                f"{where}: labels[{i}].message_index: must be the index of an assistant message, counted from 0,"
+                f" of {len(messages)} messages (got {index!r})"
+            )
+        if decision not in _DECISIONS:
+            raise DataError(
+                f"{where}: labels[{i}].decision: unknown decision; use {', '.join(_DECISIONS)} (got {decision!r})"
+            )
+        labelled[index] = messages[index].model_copy(update={"decision": _DECISIONS[decision]})
+    return tuple(labelled)

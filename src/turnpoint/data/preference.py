@@ -1,0 +1,140 @@
+"""Rows of preference: `prompt`, `chosen` and `rejected`, as text or as messages; `prompt` may be implicit.
+
+Without a prompt both sides are whole conversations (or whole texts) and the prompt is what they share. Rows in which
+everything is text are verbatim: no chat template enters them. A prompt that is text with sides that are messages is a
+user message. `conversations` with `chosen` and `rejected` is LLaMA-Factory's ShareGPT form of the same.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from turnpoint.data.changes import Changes
+from turnpoint.data.fields import row_id, tools
+from turnpoint.data.openai import read_messages
+from turnpoint.data.prompts import fork_messages, fork_text
+from turnpoint.data.sharegpt import read_conversation, read_entries
+from turnpoint.dialogue import Message, PreferencePair, parse
+from turnpoint.errors import DataError
+
+
+def matches(row: Mapping[str, Any]) -> bool:
+    """Whether the row has two sides."""
+    return "chosen" in row and "rejected" in row
+
+
+def read(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
+    """Read one row.
+
+    Raises:
+        DataError: one line: where, field, rule.
+    """
+    if row.get("conversations") is not None:
+        prompt = read_conversation(row, where, changes)
+        return build_pair(
+            row, prompt, _side(row, "chosen", where, changes), _side(row, "rejected", where, changes), where
+        )
+    if _is_text(row.get("chosen")) and _is_text(row.get("rejected")) and _is_text(row.get("prompt")):
+        return _read_text(row, where)
+    return _read_messages(row, where, changes)
+
+
+def build_pair(
+    row: Mapping[str, Any],
+    prompt: Sequence[Message],
+    chosen: Sequence[Message],
+    rejected: Sequence[Message],
+    where: str,
+    *,
+    verbatim: bool = False,
+) -> PreferencePair:
+    """Validate a pair. Without a dialogue id in the row, pairs of one prompt have one id in common."""
+    fields = {
+        "prompt": prompt,
+        "chosen": chosen,
+        "rejected": rejected,
+        "tools": tools(row),
+        "id": row_id(row, where),
+        "kind": row.get("kind") or "",
+        "dialogue_id": row_id(row, _prompt_id(prompt), "dialogue_id"),
+        "source": where,
+        "verbatim": verbatim,
+    }
+    return parse(PreferencePair, fields, where)
+
+
+def _read_text(row: Mapping[str, Any], where: str) -> PreferencePair:
+    prompt, chosen, rejected = row.get("prompt"), row["chosen"] or "", row["rejected"] or ""
+    if tools(row):
+        raise DataError(f"{where}: tools: a row of plain text cannot offer tools; give prompt and sides as messages")
+    if prompt is not None and not prompt.strip():
+        raise DataError(f"{where}: prompt: is empty; give the text that both sides go on from (got {prompt!r})")
+    if prompt is None and chosen and rejected and chosen != rejected:
+        prompt, chosen, rejected = fork_text(chosen, rejected)
+        if not prompt:
+            raise DataError(
+                f"{where}: chosen, rejected: the sides share no prompt; both texts must start with the same words, or"
+                f" give a prompt (got {chosen[:40]!r} and {rejected[:40]!r})"
+            )
+    # Empty or equal sides are refused by the pair itself, whatever stands for their prompt.
+    shared = (Message(role="user", content=prompt or ""),)
+    return build_pair(row, shared, _reply(chosen), _reply(rejected), where, verbatim=True)
+
+
+def _read_messages(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
+    given = row.get("prompt")
+    chosen, rejected = (_side(row, name, where, changes) for name in ("chosen", "rejected"))
+    if given is None:
+        prompt, chosen, rejected = fork_messages(chosen, rejected) if chosen and rejected else ((), chosen, rejected)
+        return build_pair(row, prompt, chosen, rejected, where, verbatim=bool(row.get("verbatim")))
+    as_user = isinstance(given, str)
+    prompt = (Message(role="user", content=given),) if as_user else _read_list(given, where, "prompt", changes)
+    if chosen and rejected and chosen[0].role != "assistant" and rejected[0].role != "assistant":
+        forked = _repeated_prompt(prompt, chosen, rejected)
+        if forked is not None:
+            changes.add("removed prompt repeated at the start of both sides", where)
+            prompt, chosen, rejected = forked
+    return build_pair(row, prompt, chosen, rejected, where, verbatim=bool(row.get("verbatim")))
+
+
+def _repeated_prompt(
+    prompt: tuple[Message, ...], chosen: tuple[Message, ...], rejected: tuple[Message, ...]
+) -> tuple[tuple[Message, ...], ...] | None:
+    """The parts of a row whose sides are whole conversations though it gives a prompt as well; None where they are not.
+
+    A system message may stand before the prompt on both sides.
+    """
+    said = [message.said for message in prompt]
+    for start in (0, 1):
+        end = start + len(prompt)
+        sides = [[message.said for message in side[:end]] for side in (chosen, rejected)]
+        if sides[0] == sides[1] and sides[0][start:] == said and (start == 0 or chosen[0].role == "system"):
+            return chosen[:end], chosen[end:], rejected[end:]
+    return None
+
+
+def _side(row: Mapping[str, Any], name: str, where: str, changes: Changes) -> tuple[Message, ...]:
+    value = row[name]
+    if _is_text(value):
+        return _reply(value or "")
+    return _read_list(value, where, name, changes)
+
+
+def _reply(text: str) -> tuple[Message, ...]:
+    return (Message(role="assistant", content=text),) if text else ()
+
+
+def _read_list(raw: Any, where: str, field: str, changes: Changes) -> tuple[Message, ...]:
+    first = raw[0] if isinstance(raw, Sequence) and raw else raw
+    sharegpt = isinstance(first, Mapping) and "from" in first
+    return (read_entries if sharegpt else read_messages)(raw, where, field, changes)
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _prompt_id(prompt: Sequence[Message]) -> str:
+    said = json.dumps([message.said for message in prompt], sort_keys=True)
+    return "prompt-" + hashlib.blake2b(said.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,334 @@
+"""Messages, tools, dialogues and preference pairs: frozen, validated and normalised once, at the door.
+
+Whatever form tools, calls and contents come in, here they have one form:
+
+- `ToolCall.arguments` is a dict, never a JSON string;
+- `Tool` is the bare function: name, description, JSON schema of its parameters, and any key the data adds;
+- `Message.content` is a string or None, never a list of parts;
+- a tool result names the call it answers by `tool_call_id` where that call has an id. A call that is written out in
+  the text of a message, between `<tool_call>` and `</tool_call>`, stays text, and results may follow it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from turnpoint.dialogue.kinds import Decision
+from turnpoint.errors import DataError
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(_Frozen):
+    """One call of a tool by the assistant."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, raw: Any) -> Any:
+        """Take `{"type": "function", "function": {...}}` or the bare call; arguments as a dict or as JSON."""
+        if not isinstance(raw, Mapping):
+            return raw
+        call = dict(raw)
+        call.pop("type", None)
+        function = call.pop("function", None)
+        if isinstance(function, Mapping):
+            call |= function
+        call["arguments"] = _arguments(call.get("arguments"))
+        return call
+
+
+class Tool(BaseModel):
+    """A function the assistant may call. Keys beyond the three are kept and rendered."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unwrap(cls, raw: Any) -> Any:
+        """Take `{"type": "function", "function": {...}}`, the bare function, or either as a JSON string."""
+        if isinstance(raw, str):
+            raw = _json(raw, "a tool given as a string must be JSON")
+        if not isinstance(raw, Mapping):
+            return raw
+        tool = dict(raw)
+        function = tool.get("function")
+        if tool.get("type") == "function" and isinstance(function, Mapping):
+            tool = dict(function)
+        tool["description"] = tool.get("description") or ""
+        tool["parameters"] = tool.get("parameters") or {"type": "object", "properties": {}}
+        return tool
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the parameters that a call must give, in the order of the schema."""
+        return tuple(self.parameters.get("required") or ())
+
+    def openai(self) -> dict[str, Any]:
+        """The tool as chat templates and OpenAI-compatible servers take it."""
+        return {"type": "function", "function": self.model_dump()}
+
+
+class Message(_Frozen):
+    """One entry of a chat.
+
+    `train=False` keeps the message out of the loss. `decision` is the label that the data gives a turn; where it
+    gives none, `turnpoint.dialogue.decisions` computes one.
+    """
+
+    role: Role
+    content: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    train: bool = True
+    decision: Decision | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _text(cls, raw: Any, info: Any) -> Any:
+        if isinstance(raw, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in raw):
+            return "".join(str(part.get("text", part.get("value", ""))) for part in raw)
+        if raw is not None and not isinstance(raw, str) and info.data.get("role") == "tool":
+            return json.dumps(raw, ensure_ascii=False)
+        return raw
+
+    @field_validator("tool_calls", mode="before")
+    @classmethod
+    def _no_calls(cls, raw: Any) -> Any:
+        return raw or ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.role == "assistant":
+            if not self.content and not self.tool_calls:
+                raise ValueError("an assistant message needs content or tool_calls; remove it or fill it")
+        elif self.tool_calls:
+            raise ValueError(f"only an assistant message may hold tool_calls, this one has role {self.role!r}")
+        elif self.content is None:
+            raise ValueError(f"a {self.role} message needs content, a string")
+        return self
+
+    @property
+    def said(self) -> tuple[Any, ...]:
+        """What a model reads of the message, to compare messages by: no label, no id."""
+        return self.role, self.content or "", self.name, [(call.name, call.arguments) for call in self.tool_calls]
+
+    def openai(self) -> dict[str, Any]:
+        """The message as chat templates take it: arguments as a dict, no key that holds nothing."""
+        message: dict[str, Any] = {"role": self.role, "content": self.content or ""}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                | ({"id": call.id} if call.id else {})
+                for call in self.tool_calls
+            ]
+        if self.tool_call_id:
+            message["tool_call_id"] = self.tool_call_id
+        if self.name:
+            message["name"] = self.name
+        return message
+
+
+class Dialogue(_Frozen):
+    """Tools and messages.
+
+    `verbatim` marks text without chat structure: contents are joined as they are and the last is closed by EOS.
+    `source` is the file and line, or the data set and row, that errors and reports name.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    id: str = ""
+    source: str = ""
+    verbatim: bool = False
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _tool_list(cls, raw: Any) -> Any:
+        return _tools(raw)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.messages:
+            raise ValueError("messages is empty; a dialogue needs at least one message")
+        _check_known_tools(self.messages, self.tools, "messages")
+        object.__setattr__(self, "messages", _match_results(self.messages, "messages"))
+        return self
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Indexes of the assistant messages: turn t is `messages[turns[t]]`."""
+        return tuple(i for i, message in enumerate(self.messages) if message.role == "assistant")
+
+
+class PreferencePair(_Frozen):
+    """Tools, a shared prompt, and two ways to go on, each of one or more turns with messages between them.
+
+    The rejected side may call a tool that is not offered: that can be what is wrong with it. `kind` names what the pair
+    teaches, where its maker says so.
+    """
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    id: str = ""
+    dialogue_id: str = ""
+    kind: str = ""
+    source: str = ""
+    verbatim: bool = False
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _tool_list(cls, raw: Any) -> Any:
+        return _tools(raw)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.prompt:
+            raise ValueError("the sides share no prompt; both must start with the same messages up to a user message")
+        for name, side in (("chosen", self.chosen), ("rejected", self.rejected)):
+            if not side:
+                raise ValueError(f"{name} is empty; it needs at least one assistant message")
+            if side[0].role != "assistant":
+                raise ValueError(
+                    f"{name} starts with a {side[0].role} message; a side starts where the assistant takes its turn,"
+                    " so move what comes before into the prompt"
+                )
+        if [m.said for m in self.chosen] == [m.said for m in self.rejected]:
+            raise ValueError("chosen and rejected are equal; nothing is preferred, remove the pair")
+        _check_known_tools(self.prompt, self.tools, "prompt")
+        _check_known_tools(self.chosen, self.tools, "chosen")
+        shared = len(self.prompt)
+        for name, side in (("chosen", self.chosen), ("rejected", self.rejected)):
+            matched = _match_results(self.prompt + side, f"(prompt + {name})")
+            object.__setattr__(self, "prompt", matched[:shared])
+            object.__setattr__(self, name, matched[shared:])
+        return self
+
+    def side(self, name: Literal["chosen", "rejected"]) -> Dialogue:
+        """The whole dialogue of one side. Validated already, so built without a second check."""
+        side = self.chosen if name == "chosen" else self.rejected
+        return Dialogue.model_construct(
+            messages=self.prompt + side,
+            tools=self.tools,
+            id=self.id,
+            source=f"{self.source} ({name})",
+            verbatim=self.verbatim,
+        )
+
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "") -> Record:
+    """Build a dialogue or a pair from plain values.
+
+    Args:
+        kind: `Dialogue`, `PreferencePair`, or another type of this module.
+        raw: its fields.
+        where: file and line, for the error.
+        field: field of the row that holds `raw`, for the error; empty for the row itself.
+
+    Raises:
+        DataError: one line: where, field, value, rule.
+    """
+    try:
+        return kind.model_validate(dict(raw))
+    except ValidationError as error:
+        raise DataError(f"{where}: {_first_fault(error, field)}") from None
+
+
+def _first_fault(error: ValidationError, field: str) -> str:
+    fault = error.errors(include_url=False)[0]
+    field += "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+    field = field.lstrip(".")
+    rule = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "literal_error" and fault["loc"][-1] == "role":
+        rule = "unknown role; use system, user, assistant or tool"
+    # Rules of our own name the value where it helps; for a whole dialogue it would bury the line.
+    value = "" if isinstance(fault["input"], Mapping) else f" (got {_short(fault['input'])})"
+    return (f"{field}: " if field else "") + rule + value
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _json(text: str, rule: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{rule}: {error.msg} at character {error.pos} of {_short(text)}") from None
+
+
+def _arguments(raw: Any) -> Any:
+    if raw is None or raw == "":
+        return {}
+    if isinstance(raw, str):
+        raw = _json(raw, "arguments must be a JSON object")
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"arguments must be a JSON object, not {_short(raw)}")
+    return dict(raw)
+
+
+def _tools(raw: Any) -> Any:
+    if raw is None or raw == "":
+        return ()
+    if isinstance(raw, str):
+        raw = _json(raw, "tools given as a string must be a JSON list")
+    return [raw] if isinstance(raw, Mapping) else raw
+
+
+def _check_known_tools(messages: Sequence[Message], tools: Sequence[Tool], field: str) -> None:
+    known = {tool.name for tool in tools}
+    for i, message in enumerate(messages):
+        for call in message.tool_calls:
+            if call.name not in known:
+                offered = ", ".join(sorted(known)) or "none"
+                raise ValueError(
+                    f"{field}[{i}] calls unknown tool {call.name!r}; tools offered: {offered}; add it to tools"
+                )
+
+
+def _match_results(messages: tuple[Message, ...], field: str) -> tuple[Message, ...]:
+    """Match each tool result to a call that waits for one: by id, else by name, else the oldest."""
+    waiting: list[ToolCall] = []
+    written_out = False
+    matched: list[Message] = []
+    for i, message in enumerate(messages):
+        if message.role == "tool":
+            call = _waiting_call(message, waiting)
+            if call is None and not written_out:
+                raise ValueError(f"{field}[{i}] is a tool result without a call; it must follow the call it answers")
+            if call is not None:
+                waiting.remove(call)
+            if call is not None and call.id and message.tool_call_id != call.id:
+                message = message.model_copy(update={"tool_call_id": call.id})
+        elif message.role == "assistant":
+            waiting = list(message.tool_calls)
+            written_out = "<tool_call>" in (message.content or "")
+        matched.append(message)
+    return tuple(matched)
+
+
+def _waiting_call(result: Message, waiting: Sequence[ToolCall]) -> ToolCall | None:
+    if result.tool_call_id and any(call.id for call in waiting):
+        return next((call for call in waiting if call.id == result.tool_call_id), None)
+    named = (call for call in waiting if call.name == result.name)
+    return next(named, waiting[0] if waiting else None)

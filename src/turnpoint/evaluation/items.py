@@ -1,0 +1,59 @@
+"""Turns to be decided: a context, the tools offered there, and the right kind of turn."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall, decisions
+from turnpoint.pairs.trajectories import distractors
+
+KINDS = (Decision.CALL, Decision.SLOT, Decision.RELEVANCE, Decision.COMPLETION)
+
+
+class DecisionItem(NamedTuple):
+    """A context and what should follow."""
+
+    context: tuple[Message, ...]
+    tools: tuple[Tool, ...]
+    decision: Decision
+    calls: tuple[ToolCall, ...]  # the calls that are right (for a slot question: what the dialogue calls next)
+    source: str
+
+
+def decision_items(dialogues: Sequence[Dialogue], *, per_kind: int | None = None, seed: int = 0) -> list[DecisionItem]:
+    """The turns of dialogues with tools, as many of each kind as there are or as `per_kind` allows.
+
+    A completion counts only where it follows a tool result, since small talk decides nothing. First requests stand
+    twice: as they are, and with tools of other dialogues in place of their own, where only a rejection is right. A
+    confirmation is not an item.
+
+    Args:
+        dialogues: held back from training.
+        per_kind: turns of each decision at most, drawn at random; None takes all.
+        seed: of the draw and of the tools that replace the fitting ones.
+    """
+    random = Random(seed)
+    pool = list({tool.name: tool for dialogue in dialogues for tool in dialogue.tools}.values())
+    items = [item for dialogue in dialogues if dialogue.tools for item in _items(dialogue, pool, random)]
+    chosen: list[DecisionItem] = []
+    for kind in KINDS:
+        of_kind = [item for item in items if item.decision is kind]
+        random.shuffle(of_kind)
+        chosen += of_kind[:per_kind]
+    return chosen
+
+
+def _items(dialogue: Dialogue, pool: Sequence[Tool], random: Random) -> list[DecisionItem]:
+    found = []
+    for i, kind in zip(dialogue.turns, decisions(dialogue), strict=True):
+        context = dialogue.messages[:i]
+        calls = next((m.tool_calls for m in dialogue.messages[i:] if m.tool_calls), ())
+        source = f"{dialogue.source} message {i}"
+        if kind in KINDS and context and (kind is not Decision.COMPLETION or context[-1].role == "tool"):
+            found.append(DecisionItem(context, dialogue.tools, kind, calls, source))
+        first_request = not any(message.role == "assistant" for message in context)
+        if kind in (Decision.CALL, Decision.SLOT) and first_request and calls:
+            others = distractors(dialogue.tools, pool, random)
+            if others:
+                found.append(DecisionItem(context, others, Decision.RELEVANCE, (), f"{source}, other tools"))
+    return found

@@ -1,0 +1,120 @@
+"""One door for every kind of model name."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from turnpoint.errors import CheckpointError, ConfigError
+from turnpoint.hub import reachable
+from turnpoint.models.gguf import converted, embedded_model_file
+from turnpoint.progress import bars_of_transformers
+
+# What transformers, peft and safetensors raise on names, folders and files that hold no model they know.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: str = "float32",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a causal language model, in evaluation mode, with its adapter where the folder holds one.
+
+    Args:
+        name: a hub name, a folder, a `.gguf` file, or `demo`.
+        dtype: of the weights: float32, bfloat16, float16 or float64.
+        attn_implementation: as in transformers; None takes the model's best.
+        trust_remote_code: run Python code that comes with the model. Off unless asked for.
+
+    Raises:
+        CheckpointError: no such model, or it cannot be loaded.
+        ConfigError: unknown dtype.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype: unknown {dtype!r}; use one of {', '.join(DTYPES)}")
+    source = _resolve(name)
+    options: dict[str, Any] = {
+        "dtype": DTYPES[dtype],
+        "attn_implementation": attn_implementation,
+        "trust_remote_code": trust_remote_code,
+    }
+    try:
+        with bars_of_transformers():
+            if (Path(source) / "adapter_config.json").is_file():
+                base = load_model(_base_of_adapter(name, source), **options | {"dtype": dtype})
+                model = PeftModel.from_pretrained(base, source, is_trainable=True)
+            else:
+                model = AutoModelForCausalLM.from_pretrained(source, **options)
+    except _UNREADABLE as error:
+        raise _not_loaded(name, source, error) from error
+    model.name_or_path = name
+    return model.eval()
+
+
+def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a model, by the same names as `load_model`.
+
+    Raises:
+        CheckpointError: no such model, or it has no tokenizer.
+    """
+    source = _resolve(name)
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except _UNREADABLE as error:
+        raise _not_loaded(name, source, error) from error
+
+
+def load_model_and_tokenizer(
+    name: str,
+    *,
+    dtype: str = "float32",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """`load_model` and `load_tokenizer` of one name."""
+    model = load_model(name, dtype=dtype, attn_implementation=attn_implementation, trust_remote_code=trust_remote_code)
+    return model, load_tokenizer(name, trust_remote_code=trust_remote_code)
+
+
+def _resolve(name: str) -> str:
+    """What transformers loads from: a folder, or a hub name where the hub can be reached."""
+    if name == "demo":
+        return str(converted(embedded_model_file()))
+    if name.endswith(".gguf"):
+        file = Path(name)
+        if not file.is_file():
+            raise CheckpointError(f"model {name}: no such file; check the path")
+        return str(converted(file))
+    if Path(name).is_dir() or reachable():
+        return name
+    try:
+        return snapshot_download(name, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _unknown(name, "the hub cannot be reached, and its cache holds no such model") from error
+
+
+def _base_of_adapter(name: str, folder: str) -> str:
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    if not base:
+        raise CheckpointError(f"model {name}: adapter_config.json: base_model_name_or_path is missing; name the model")
+    return str(base)
+
+
+def _not_loaded(name: str, source: str, error: Exception) -> CheckpointError:
+    reason = str(error).strip().split("\n")[0]
+    if not Path(source).is_dir():
+        return _unknown(name, reason)
+    folder = "the folder" if source == name else f"its copy {source}"
+    return CheckpointError(f"model {name}: {folder} cannot be loaded ({reason})")
+
+
+def _unknown(name: str, reason: str) -> CheckpointError:
+    return CheckpointError(f"model {name}: not a folder, not a .gguf file, not `demo`, and not on the hub ({reason})")

@@ -1,0 +1,3 @@
+"""Replies of a model to prompts."""
+
+from turnpoint.sampling.generate import generate_replies as generate_replies

@@ -1,0 +1,13 @@
+"""Rendering with a tokenizer's own chat template, and the exact token spans of what the assistant wrote."""
+
+from turnpoint.template.builtin import ensure_tool_template as ensure_tool_template
+from turnpoint.template.fit import Overflow as Overflow
+from turnpoint.template.fit import Prepared as Prepared
+from turnpoint.template.fit import prepare_dialogues as prepare_dialogues
+from turnpoint.template.fit import prepare_pairs as prepare_pairs
+from turnpoint.template.parse import attempts_call as attempts_call
+from turnpoint.template.parse import parse_reply as parse_reply
+from turnpoint.template.render import Renderer as Renderer
+from turnpoint.template.spans import TokenizedDialogue as TokenizedDialogue
+from turnpoint.template.spans import TokenizedPair as TokenizedPair
+from turnpoint.template.spans import Turn as Turn

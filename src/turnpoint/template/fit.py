@@ -1,0 +1,181 @@
+"""What enters training: tokenised dialogues and pairs that fit, and the sources of those left out, by reason."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
+from turnpoint.errors import ConfigError, DataError
+from turnpoint.progress import with_progress
+from turnpoint.template.render import Renderer
+from turnpoint.template.spans import TokenizedDialogue, TokenizedPair
+
+Overflow = Literal["drop", "trim_history", "keep_start", "error"]
+Record = TypeVar("Record", Dialogue, PreferencePair)
+Tokenized = TypeVar("Tokenized", TokenizedDialogue, TokenizedPair)
+
+NOTHING_SCORED = "no scored token"
+EQUAL_SIDES = "chosen and rejected are the same tokens"
+
+
+class Prepared(NamedTuple):
+    """What enters training and what was left out or shortened, with sources; nothing is cut without being counted."""
+
+    kept: list[TokenizedDialogue] | list[TokenizedPair]
+    left_out: dict[str, list[str]]  # reason -> sources
+    shortened: dict[str, list[str]]  # how -> sources of kept records that lost something to max_length
+
+
+def prepare_dialogues(
+    dialogues: Sequence[Dialogue], renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop"
+) -> Prepared:
+    """Tokenise dialogues and fit them into `max_length` tokens; see `prepare_pairs`."""
+    return _prepare(dialogues, renderer.tokenize, _DIALOGUE, max_length, overflow)
+
+
+def prepare_pairs(
+    pairs: Sequence[PreferencePair], renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop"
+) -> Prepared:
+    """Tokenise pairs and fit both sides into `max_length` tokens.
+
+    Args:
+        pairs: to prepare.
+        renderer: of the model's tokenizer.
+        max_length: most tokens of a side; None for no limit.
+        overflow: what happens to a pair with a longer side. `drop` leaves it out; `trim_history` takes the oldest
+            exchanges after the system message out of the shared prompt; `keep_start` cuts both sides after
+            `max_length` tokens; `error` stops.
+
+    Returns:
+        The pairs with a scored token after the fork on both sides and with sides that differ, in order; the others
+        by reason.
+
+    Raises:
+        ConfigError: `max_length` or `overflow` cannot be honoured.
+        DataError: a longer pair under `overflow="error"`.
+        TemplateError: a pair that the template cannot render exactly.
+    """
+    return _prepare(pairs, renderer.tokenize_pair, _PAIR, max_length, overflow)
+
+
+class _Kind(NamedTuple):
+    """What differs between dialogues and pairs."""
+
+    sides: Callable[..., tuple[TokenizedDialogue, ...]]
+    map_sides: Callable[..., Any]  # (tokenised, function of a side) -> tokenised
+    fault: Callable[..., str | None]
+    history: str  # the field that trim_history shortens
+    name: str
+
+
+def _prepare(
+    records: Sequence[Record],
+    tokenize: Callable[[Record], Tokenized],
+    kind: _Kind,
+    max_length: int | None,
+    overflow: Overflow,
+) -> Prepared:
+    _check_settings(max_length, overflow)
+    kept: list[Tokenized] = []
+    left_out: dict[str, list[str]] = {}
+    shortened: dict[str, list[str]] = {}
+    for record in with_progress(records, f"Tokenising {kind.name}"):
+        tokenized, how = _fit(record, tokenize, kind, max_length, overflow)
+        fault = f"longer than max_length {max_length}" if tokenized is None else kind.fault(tokenized)
+        if fault is not None or tokenized is None:
+            left_out.setdefault(str(fault), []).append(record.source or record.id)
+            continue
+        if how is not None:
+            shortened.setdefault(how, []).append(record.source or record.id)
+        kept.append(tokenized)
+    return Prepared(kept, left_out, shortened)
+
+
+def _fit(
+    record: Record,
+    tokenize: Callable[[Record], Tokenized],
+    kind: _Kind,
+    max_length: int | None,
+    overflow: Overflow,
+) -> tuple[Tokenized | None, str | None]:
+    """The record in at most `max_length` tokens and how it was shortened; None when it does not fit."""
+    tokenized = tokenize(record)
+    length = _length(tokenized, kind)
+    if max_length is None or length <= max_length:
+        return tokenized, None
+    match overflow:
+        case "drop":
+            return None, None
+        case "error":
+            raise DataError(
+                f"{record.source or record.id}: {length} tokens are more than max_length {max_length};"
+                " raise max_length, or set overflow to drop, trim_history or keep_start"
+            )
+        case "keep_start":
+            cut = kind.map_sides(tokenized, partial(_cut, max_length=max_length))
+            return cut, f"cut after max_length {max_length} tokens"
+        case "trim_history":
+            return _trimmed(record, tokenize, kind, max_length), f"history trimmed to max_length {max_length}"
+
+
+def _trimmed(record: Record, tokenize: Callable[[Record], Tokenized], kind: _Kind, max_length: int) -> Tokenized | None:
+    """The record without as few of its oldest exchanges as make it fit; None when even all are not enough.
+
+    Turns keep the message index of the whole record.
+    """
+    messages: tuple[Message, ...] = getattr(record, kind.history)
+    head = int(messages[0].role == "system")
+    starts = [i for i in range(head, len(messages)) if messages[i].role == "user"][1:]
+    for start in [] if record.verbatim else starts:
+        shorter = record.model_copy(update={kind.history: messages[:head] + messages[start:]})
+        tokenized = tokenize(shorter)
+        if _length(tokenized, kind) <= max_length:
+            trimmed: Tokenized = kind.map_sides(tokenized, partial(_moved, by=start - head))
+            return trimmed
+    return None
+
+
+def _length(tokenized: TokenizedDialogue | TokenizedPair, kind: _Kind) -> int:
+    return max(len(side.input_ids) for side in kind.sides(tokenized))
+
+
+def _cut(side: TokenizedDialogue, max_length: int) -> TokenizedDialogue:
+    turns = (turn._replace(end=min(turn.end, max_length)) for turn in side.turns if turn.start < max_length)
+    return TokenizedDialogue(side.input_ids[:max_length], tuple(turns))
+
+
+def _moved(side: TokenizedDialogue, by: int) -> TokenizedDialogue:
+    return side._replace(turns=tuple(turn._replace(message=turn.message + by) for turn in side.turns))
+
+
+def _map_pair(pair: TokenizedPair, change: Callable[[TokenizedDialogue], TokenizedDialogue]) -> TokenizedPair:
+    return pair._replace(chosen=change(pair.chosen), rejected=change(pair.rejected))
+
+
+def _dialogue_fault(dialogue: TokenizedDialogue) -> str | None:
+    return None if dialogue.scored() else NOTHING_SCORED
+
+
+def _pair_fault(pair: TokenizedPair) -> str | None:
+    for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        if not side.scored(pair.shared_turns):
+            return f"{NOTHING_SCORED} on the {name} side"
+    return EQUAL_SIDES if pair.chosen.input_ids == pair.rejected.input_ids else None
+
+
+_DIALOGUE = _Kind(
+    lambda dialogue: (dialogue,), lambda dialogue, change: change(dialogue), _dialogue_fault, "messages", "dialogues"
+)
+_PAIR = _Kind(lambda pair: (pair.chosen, pair.rejected), _map_pair, _pair_fault, "prompt", "pairs")
+
+
+def _check_settings(max_length: int | None, overflow: str) -> None:
+    if overflow == "keep_end":
+        raise ConfigError(
+            "overflow: keep_end would cut off the system message and the tools (got 'keep_end');"
+            " use trim_history, which takes out the oldest exchanges"
+        )
+    if overflow not in get_args(Overflow):
+        raise ConfigError(f"overflow: must be one of {', '.join(get_args(Overflow))} (got {overflow!r})")
+    if max_length is not None and max_length < 2:
+        raise ConfigError(f"max_length: must be at least 2 tokens, or null for no limit (got {max_length})")

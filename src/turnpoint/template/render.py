@@ -1,0 +1,123 @@
+"""Dialogues to token ids and turns: one rendering of the whole dialogue, tokenised once."""
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from turnpoint.dialogue import Dialogue, Message, PreferencePair, Tool
+from turnpoint.errors import TemplateError
+from turnpoint.template.engine import Engine
+from turnpoint.template.messages import CallForm, template_messages
+from turnpoint.template.segments import text_spans
+from turnpoint.template.spans import Encoded, TextSpan, TokenizedDialogue, TokenizedPair, Turn, token_spans
+
+
+class Renderer:
+    """Renders with the tokenizer's own chat template; what is learnt about the template is kept.
+
+    Two renderings and one tokenisation per dialogue. Make a new one when the template changes.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Take a tokenizer that knows which characters each token covers.
+
+        Raises:
+            TemplateError: a slow tokenizer.
+        """
+        if not tokenizer.is_fast:
+            raise TemplateError(
+                f"tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}: a fast tokenizer is needed,"
+                " one that says which characters each token covers; load it with use_fast=True"
+            )
+        self.tokenizer = tokenizer
+        self._engine = Engine(tokenizer)
+        self._bos = [i for i in tokenizer("")["input_ids"][:1] if i == tokenizer.bos_token_id]
+
+    def text(self, dialogue: Dialogue) -> str:
+        """The dialogue as the model reads it.
+
+        Raises:
+            TemplateError: the template cannot render it.
+        """
+        if dialogue.verbatim:
+            return "".join(message.content or "" for message in dialogue.messages) + (self.tokenizer.eos_token or "")
+        messages = self._plain(dialogue.messages, dialogue.tools, _source(dialogue))
+        text = self._engine.render(messages, dialogue.tools, _source(dialogue))
+        missing = next((tool.name for tool in dialogue.tools if tool.name not in text), None)
+        if missing is not None:
+            raise TemplateError(f"{_source(dialogue)}: tools: {self._engine.name} leaves out tool {missing!r}; {_MEND}")
+        return text
+
+    def tokenize(self, dialogue: Dialogue) -> TokenizedDialogue:
+        """Token ids of the whole dialogue, and the exact token range of each turn.
+
+        Raises:
+            TemplateError: the template cannot render it, or a turn cannot be told apart from what surrounds it.
+        """
+        if dialogue.verbatim:
+            return self._tokenize_verbatim(dialogue)
+        source = _source(dialogue)
+        text = self.text(dialogue)
+        encoded = self._encode(text)
+        if not dialogue.turns:
+            return TokenizedDialogue(encoded.input_ids, ())
+        messages = self._plain(dialogue.messages, dialogue.tools, source)
+        segments = self._engine.segments(messages, dialogue.tools, source)
+        found = text_spans(text, segments, dialogue.messages, self._engine.markers, source)
+        ranges = token_spans(encoded, found, [f"{source}: messages[{i}]" for i in dialogue.turns])
+        turns = (
+            Turn(start, end, i, dialogue.messages[i].train)
+            for (start, end), i in zip(ranges, dialogue.turns, strict=True)
+        )
+        return TokenizedDialogue(encoded.input_ids, tuple(turns))
+
+    def tokenize_pair(self, pair: PreferencePair) -> TokenizedPair:
+        """Both sides of a pair.
+
+        Raises:
+            TemplateError: as `tokenize`, naming the side.
+        """
+        shared = 0 if pair.verbatim else sum(message.role == "assistant" for message in pair.prompt)
+        chosen, rejected = self.tokenize(pair.side("chosen")), self.tokenize(pair.side("rejected"))
+        return TokenizedPair(chosen, rejected, shared, pair.id, pair.dialogue_id, pair.source)
+
+    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
+        """Token ids of a dialogue up to where the model goes on, the header of its turn included.
+
+        Raises:
+            TemplateError: the template cannot render it.
+        """
+        plain = self._plain(messages, tools, "prompt")
+        return self._encode(self._engine.render(plain, tools, "prompt", generation=True)).input_ids
+
+    def _plain(self, messages: Sequence[Message], tools: Sequence[Tool], source: str) -> list[dict[str, object]]:
+        has_calls = any(message.tool_calls for message in messages)
+        if self.tokenizer.chat_template:
+            if tools and not self._engine.shows_tools:
+                raise TemplateError(f"{source}: tools: {self._engine.name} cannot render tools; {_MEND}")
+            if has_calls and self._engine.call_form is None:
+                raise TemplateError(f"{source}: tool_calls: {self._engine.name} cannot render tool calls; {_MEND}")
+        form = self._engine.call_form if has_calls else None
+        return template_messages(messages, form or CallForm())
+
+    def _encode(self, text: str) -> Encoded:
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return Encoded(text, encoded["input_ids"], encoded["offset_mapping"])
+
+    def _tokenize_verbatim(self, dialogue: Dialogue) -> TokenizedDialogue:
+        """Contents as they are; before them BOS where the tokenizer writes one, after them EOS."""
+        text = "".join(message.content or "" for message in dialogue.messages)
+        encoded = self._encode(text)
+        last = len(dialogue.messages) - 1
+        written = TextSpan(len(text) - len(dialogue.messages[last].content or ""), len(text))
+        [(start, end)] = token_spans(encoded, [written], [f"{_source(dialogue)}: messages[{last}]"])
+        eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
+        turn = Turn(start + len(self._bos), end + len(self._bos) + len(eos), last, dialogue.messages[last].train)
+        return TokenizedDialogue([*self._bos, *encoded.input_ids, *eos], (turn,))
+
+
+_MEND = "pass one that does: --chat_template FILE (the built-in ChatML tool template serves ChatML models)"
+
+
+def _source(dialogue: Dialogue) -> str:
+    return dialogue.source or dialogue.id or "dialogue"

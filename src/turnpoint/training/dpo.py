@@ -1,0 +1,244 @@
+"""The stage dpo: preference pairs, a reference, an objective.
+
+Legend: B pairs of a row, T turns of the longest side, S scored tokens of one side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from turnpoint.data import load_pairs
+from turnpoint.errors import ConfigError
+from turnpoint.objectives import Objective, Turns
+from turnpoint.template import Prepared, Renderer, TokenizedDialogue, TokenizedPair, prepare_pairs
+from turnpoint.training.configs import DPOConfig
+from turnpoint.training.executor import RowResult
+from turnpoint.training.reference import Reference, frozen, frozen_copy
+from turnpoint.training.trainer import StageTrainer
+from turnpoint.tree import ScoredSequence, sequence_logprobs
+
+
+class Side(NamedTuple):
+    """One side of a pair, ready to be scored.
+
+    Args:
+        sequence: token ids, and the indexes of the S scored tokens.
+        turn_of: turn of each scored token, numbered from 0 among the turns that count, int64 [S].
+    """
+
+    sequence: ScoredSequence
+    turn_of: NDArray[np.int64]
+
+
+@dataclass
+class PairExample:
+    """A pair as the stage trains on it.
+
+    Args:
+        chosen: the preferred side.
+        rejected: the other side.
+        source: file and line, for messages.
+        reference: log-probs of the scored tokens of both sides under the reference, [S] each, once they are computed.
+    """
+
+    chosen: Side
+    rejected: Side
+    source: str
+    reference: tuple[Tensor, Tensor] | None = None
+
+
+def pair_example(pair: TokenizedPair, *, first_turn: int) -> PairExample:
+    """Choose which turns count.
+
+    Args:
+        pair: the tokenised pair.
+        first_turn: turns before it neither count nor are scored: `pair.shared_turns` from the fork on, 0 for all.
+    """
+    return PairExample(_side(pair.chosen, first_turn), _side(pair.rejected, first_turn), pair.source)
+
+
+def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:
+    """Turns without a scored token do not count: those with `train: false`, and one that is cut off."""
+    ranges = [np.arange(max(turn.start, 1), turn.end) for turn in dialogue.turns[first_turn:] if turn.train]
+    ranges = [each for each in ranges if len(each)]
+    assert ranges, "a side without scored tokens is left out when pairs are prepared"
+    turn_of = np.repeat(np.arange(len(ranges)), [len(each) for each in ranges])
+    return Side(ScoredSequence(dialogue.input_ids, np.concatenate(ranges)), turn_of)
+
+
+def turns_of(sides: Sequence[Side], logps: Sequence[Tensor]) -> Turns:
+    """Sum log-probs of scored tokens, [S] for each of B sides, into turns [B, T]."""
+    device = logps[0].device
+    width = max(int(side.turn_of[-1]) + 1 for side in sides)
+    cells = np.concatenate([row * width + side.turn_of for row, side in enumerate(sides)])
+    cell_of = torch.from_numpy(cells).to(device)
+    sums = logps[0].new_zeros(len(sides) * width).index_add(0, cell_of, torch.cat(list(logps)))
+    tokens = torch.bincount(cell_of, minlength=len(sides) * width).view(len(sides), width)
+    return Turns(sums.view(len(sides), width), tokens > 0, tokens)
+
+
+@dataclass
+class DPOStage:
+    """What the executor runs for a preference pair, and what it makes of the log-probs.
+
+    Args:
+        objective: reduction and loss.
+        reference: where the reference's log-probs come from when an example does not carry them.
+        shared: whether sequences of a row share their tree.
+        metrics: names of the sums that `row` returns.
+        sequences_per_item: two sides.
+    """
+
+    objective: Objective
+    reference: Reference | None
+    shared: bool = True
+    metrics: tuple[str, ...] = (
+        "rewards/chosen",
+        "rewards/rejected",
+        "rewards/accuracies",
+        "rewards/margins",
+        "logps/chosen",
+        "logps/rejected",
+    )
+    sequences_per_item: int = 2
+
+    def sequences(self, item: PairExample) -> Sequence[ScoredSequence]:
+        """Chosen, rejected."""
+        return item.chosen.sequence, item.rejected.sequence
+
+    def weight(self, item: PairExample) -> float:
+        """A pair counts as one."""
+        return 1.0
+
+    def row(self, model: nn.Module, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> RowResult:
+        """Summed loss and metrics of the pairs of a row."""
+        policy = self._turns(items, logps)
+        reference = self._turns(items, self._reference_logps(model, items, logps))
+        losses, chosen, rejected = self.objective(policy, reference)
+        columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
+        return RowResult(losses.sum(), torch.stack([column.sum() for column in columns]).detach())
+
+    def _turns(self, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> tuple[Turns, Turns]:
+        chosen = turns_of([item.chosen for item in items], [each[0] for each in logps])
+        rejected = turns_of([item.rejected for item in items], [each[1] for each in logps])
+        return chosen, rejected
+
+    def _reference_logps(
+        self, model: nn.Module, items: Sequence[PairExample], like: Sequence[Sequence[Tensor]]
+    ) -> Sequence[Sequence[Tensor]]:
+        """Log-probs under the reference, in the same arrangement as those of the policy, `like`."""
+        if not self.objective.loss_fact.needs_reference:
+            return [[torch.zeros_like(each) for each in item] for item in like]
+        known = [item.reference for item in items if item.reference is not None]
+        if len(known) == len(items):
+            return [[each.to(like[0][0]) for each in item] for item in known]
+        assert self.reference is not None, "the examples carry no reference, and there is no reference model"
+        row = [each for item in items for each in self.sequences(item)]
+        with torch.no_grad(), self.reference.of(model) as reference:
+            flat = sequence_logprobs(reference, row, shared=self.shared)
+        return [flat[2 * i : 2 * i + 2] for i in range(len(items))]
+
+
+def _totals(sides: tuple[Turns, Turns]) -> list[Tensor]:
+    return [side.logps.sum(-1) for side in sides]
+
+
+class DPOTrainer(StageTrainer[PairExample]):
+    """Preference optimisation of a language model on pairs.
+
+    Args:
+        model: the policy: a causal language model, or a name that `turnpoint.models.load_model` knows.
+        ref_model: the reference; None: the model as handed over. Nothing is kept in memory for it where the model gets
+            a new adapter (the adapter is off for the reference) or where `precompute_ref_log_probs` is in force.
+        args: settings.
+        train_dataset: pairs: a list of `PreferencePair`, a `datasets.Dataset`, a file, anything `data.load` takes.
+        eval_dataset: the same, or a dict of them by name.
+        processing_class: the tokenizer; None loads that of the model.
+        peft_config: trains a new adapter instead of the model.
+        callbacks: of transformers.
+        optimizers: optimiser and schedule, instead of those the settings name.
+
+    Raises:
+        ConfigError: settings that exclude each other.
+        DataError: the data breaks a rule, or nothing is left to train on.
+    """
+
+    stage_name = "dpo"
+    config: DPOConfig
+    config_class = DPOConfig
+    stage: DPOStage
+
+    def __init__(
+        self,
+        model: PreTrainedModel | nn.Module | str,
+        ref_model: nn.Module | None = None,
+        args: DPOConfig | None = None,
+        **options: Any,
+    ) -> None:
+        args = args or DPOConfig()
+        self.ref_model = ref_model
+        super().__init__(model, args, **options)
+        self.stage = DPOStage(args.objective, self._make_reference(), shared=True)
+
+    @property
+    def precomputes(self) -> bool:
+        """Whether the reference's log-probs are computed once, before training."""
+        if not self.config.objective.loss_fact.needs_reference:
+            return False
+        if self.config.precompute_ref_log_probs is None:
+            return self.ref_model is None and not self.new_adapter
+        return self.config.precompute_ref_log_probs
+
+    def _make_reference(self) -> Reference | None:
+        if not self.config.objective.loss_fact.needs_reference:
+            return None
+        if self.ref_model is not None:
+            if self.ref_model is self.model:
+                raise ConfigError(
+                    "DPOTrainer: ref_model: is the model itself, which training moves; leave ref_model out for the"
+                    " model as it is now"
+                )
+            return Reference(frozen(self.ref_model).to(self.args.device))
+        if self.new_adapter:
+            return Reference(None)
+        return None if self.precomputes else Reference(frozen_copy(self.model))
+
+    def _read(self, source: Any) -> tuple[list[Any], tuple[str, ...]]:
+        return load_pairs(source)
+
+    def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
+        return prepare_pairs(records, renderer, max_length=self.config.max_length, overflow=self.config.overflow)
+
+    def _example(self, tokenized: TokenizedPair) -> PairExample:
+        whole = self.config.turns_from == "dialogue"
+        return pair_example(tokenized, first_turn=0 if whole else tokenized.shared_turns)
+
+    def _before_run(self, items: Sequence[PairExample]) -> None:
+        """Compute what the reference says of the items, if that is done once."""
+        self.stage.shared = self.executor.shared
+        missing = [item for item in items if item.reference is None]
+        if not self.precomputes or not missing:
+            return
+        if self.trained and self.ref_model is None and not self.new_adapter:
+            raise ConfigError(
+                "DPOTrainer: precompute_ref_log_probs: the reference's log-probs of this data set were not computed"
+                " before training moved the model; pass it as eval_dataset to the trainer, or set"
+                " precompute_ref_log_probs: false"
+            )
+        self._precompute(missing)
+
+    def _precompute(self, items: Sequence[PairExample]) -> None:
+        policy = self.accelerator.unwrap_model(self.model)
+        reference = self.stage.reference or Reference(policy)
+        was_training = policy.training
+        policy.eval()
+        with reference.of(policy) as model:
+            for item, logps in zip(items, self._logprobs_of_all(model, items), strict=True):
+                item.reference = logps[0], logps[1]
+        policy.train(was_training)

@@ -1,0 +1,246 @@
+"""One optimiser step: cut into rows, run row by row, synchronised once.
+
+The batch that the transformers Trainer hands over is the whole step of this process. The loss of a step is a mean over
+all its items on all processes (pairs, or scored tokens of dialogues): each row's loss is divided by the global
+denominator and multiplied by the number of processes, over which gradients are averaged. So rows, accumulation and the
+number of processes change no update.
+
+A stage tells the executor what to run and what to make of it; the executor knows no loss.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
+
+Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+class RowResult(NamedTuple):
+    """What a stage makes of a row.
+
+    Args:
+        loss: summed over the items of the row, divided by nothing, with its graph; a scalar.
+        metrics: of each of the stage's metrics the sum over the row's items, detached, [M].
+    """
+
+    loss: Tensor
+    metrics: Tensor
+
+
+class Stage(Protocol[Item_contra]):
+    """What a stage tells the executor."""
+
+    metrics: tuple[str, ...]
+    sequences_per_item: int
+
+    def sequences(self, item: Item_contra) -> Sequence[ScoredSequence]:
+        """The sequences of an item, which stay in one row."""
+        ...
+
+    def weight(self, item: Item_contra) -> float:
+        """What the item adds to the denominator of the loss: 1 for a pair, its scored tokens for a dialogue."""
+        ...
+
+    def row(self, model: nn.Module, items: Sequence[Item_contra], logps: Sequence[Sequence[Tensor]]) -> RowResult:
+        """Loss and metrics of a row from the log-probs of each item's sequences, [S] each."""
+        ...
+
+
+@dataclass
+class Tally:
+    """Sums over items, from one or more steps of this process."""
+
+    weight: float = 0.0
+    items: float = 0.0
+    tree_tokens: float = 0.0
+    sequence_tokens: float = 0.0
+    loss: Tensor | float = 0.0
+    metrics: Tensor | float = 0.0
+
+    def add(self, other: "Tally") -> None:
+        """Add the sums of `other` to these."""
+        self.weight += other.weight
+        self.items += other.items
+        self.tree_tokens += other.tree_tokens
+        self.sequence_tokens += other.sequence_tokens
+        self.loss = self.loss + other.loss
+        self.metrics = self.metrics + other.metrics
+
+
+class StepResult(NamedTuple):
+    """What a step gave.
+
+    Args:
+        loss: this process's share times the number of processes: its mean over processes is the loss of the step.
+        tally: the sums of this process.
+    """
+
+    loss: Tensor
+    tally: Tally
+
+
+class Means(NamedTuple):
+    """Means and totals over all processes: the loss by its denominator, metrics by items."""
+
+    loss: float
+    metrics: dict[str, float]
+    items: float
+    tree_tokens: float
+    sequence_tokens: float
+
+
+class Plan(NamedTuple):
+    """The rows of one step on this process, as item indexes, and what all processes agreed on.
+
+    Args:
+        rows: item indexes of each row; empty rows at the end where another process has more.
+        weight: denominator of the loss over all processes.
+        tally: items and tokens of this process.
+    """
+
+    rows: list[list[int]]
+    weight: float
+    tally: Tally
+
+
+@dataclass
+class Executor:
+    """Runs the items of a step through a model, a row at a time.
+
+    Args:
+        accelerator: of the Trainer; it knows precision and processes.
+        max_tokens_per_row: budget of a row in tree tokens; None: one item a row.
+        shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
+    """
+
+    accelerator: Accelerator
+    max_tokens_per_row: int | None
+    shared: bool = field(default=True)
+
+    def train(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> StepResult:
+        """Add the gradients of the step's loss to the model's parameters."""
+        plan = self._plan(stage, items)
+        scale = self.accelerator.num_processes / plan.weight
+
+        def backward(result: RowResult) -> None:
+            # Backward runs in the precision of its forward; under autocast it would cast once more.
+            with torch.autocast(self.accelerator.device.type, enabled=False):
+                self.accelerator.backward(result.loss * scale, **self._backward_options)
+
+        tally = self._run(stage, model, items, plan, backward)
+        return StepResult(torch.as_tensor(tally.loss) * scale, tally)
+
+    def evaluate(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> Tally:
+        """The sums of the items, without gradients."""
+        with torch.no_grad():
+            return self._run(stage, model, items, self._plan(stage, items), None)
+
+    def logprobs(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> list[list[Tensor]]:
+        """Log-probs of the scored tokens of each item's sequences in the rows a step would have, on the CPU."""
+        found: list[list[Tensor]] = [[] for _ in items]
+        with torch.no_grad(), self.accelerator.autocast():
+            for row in self._rows(stage, items):
+                for i, logps in zip(row, self._logps(stage, model, [items[i] for i in row]), strict=True):
+                    found[i] = [each.cpu() for each in logps]
+        return found
+
+    def means(self, stage: Stage[Item], tally: Tally) -> Means:
+        """Means over the items of all processes."""
+        counts = torch.tensor([tally.weight, tally.items, tally.tree_tokens, tally.sequence_tokens])
+        metrics = torch.as_tensor(tally.metrics).expand(len(stage.metrics))
+        parts = (counts, torch.as_tensor(tally.loss).view(1), metrics)
+        sums = torch.cat([part.to(self.accelerator.device, torch.float64) for part in parts])
+        weight, items, tree, sequence, loss, *rest = self.accelerator.reduce(sums, "sum").tolist()
+        return Means(
+            loss / max(weight, 1),
+            {name: value / max(items, 1) for name, value in zip(stage.metrics, rest, strict=True)},
+            items,
+            tree,
+            sequence,
+        )
+
+    def _run(
+        self,
+        stage: Stage[Item],
+        model: nn.Module,
+        items: Sequence[Item],
+        plan: Plan,
+        backward: Callable[[RowResult], None] | None,
+    ) -> Tally:
+        tally = plan.tally
+        # One context for all rows: the casts of the weights are made once a step and freed at its end.
+        with self.accelerator.autocast():
+            for number, row in enumerate(plan.rows):
+                with self._synchronised(model, backward is None or number == len(plan.rows) - 1):
+                    result = self._row(stage, model, [items[i] for i in row])
+                    if backward is not None:
+                        backward(result)
+                tally.loss = tally.loss + result.loss.detach()
+                tally.metrics = tally.metrics + result.metrics
+        return tally
+
+    def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
+        if items:
+            return stage.row(model, items, self._logps(stage, model, items))
+        count = 1 if self.shared else stage.sequences_per_item
+        nothing = ScoredSequence([0, 0], np.array([1]))
+        logps = sequence_logprobs(model, [nothing] * count, shared=self.shared)
+        return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
+
+    def _logps(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> list[list[Tensor]]:
+        sequences = [stage.sequences(item) for item in items]
+        flat = iter(sequence_logprobs(model, [each for item in sequences for each in item], shared=self.shared))
+        return [[next(flat) for _ in item] for item in sequences]
+
+    def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:
+        if self.max_tokens_per_row is None or not self.shared:
+            return [[i] for i in range(len(items))]
+        ids = [[sequence.input_ids for sequence in stage.sequences(item)] for item in items]
+        return pack_rows(ids, self.max_tokens_per_row)
+
+    def _plan(self, stage: Stage[Item], items: Sequence[Item]) -> Plan:
+        """Cut the step into rows, and agree with the other processes on their number and on the denominator."""
+        rows = self._rows(stage, items)
+        sequences = [[each.input_ids for i in row for each in stage.sequences(items[i])] for row in rows]
+        tally = Tally(
+            weight=sum(stage.weight(item) for item in items),
+            items=len(items),
+            sequence_tokens=sum(len(ids) for row in sequences for ids in row),
+        )
+        tally.tree_tokens = (
+            sum(len(build_tree(row).input_ids) for row in sequences) if self.shared else tally.sequence_tokens
+        )
+        weight, most_rows = tally.weight, len(rows)
+        if self.accelerator.num_processes > 1:
+            mine = torch.tensor([[weight, most_rows]], dtype=torch.float64, device=self.accelerator.device)
+            everyone = self.accelerator.gather(mine)  # [processes, 2]
+            weight, most_rows = everyone[:, 0].sum().item(), int(everyone[:, 1].max().item())
+        return Plan(rows + [[] for _ in range(most_rows - len(rows))], weight, tally)
+
+    @contextmanager
+    def _synchronised(self, model: nn.Module, now: bool) -> Iterator[None]:
+        """Let gradients be averaged over processes in this row's backward, or hold them back until the last row."""
+        if now:
+            yield
+            return
+        state = self.accelerator.gradient_state
+        state._set_sync_gradients(False)
+        try:
+            with self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(True)
+
+    @property
+    def _backward_options(self) -> dict[str, bool]:
+        """DeepSpeed would divide by its own number of accumulation steps."""
+        return {"scale_wrt_gas": False} if self.accelerator.distributed_type == "DEEPSPEED" else {}

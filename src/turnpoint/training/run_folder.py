@@ -1,0 +1,140 @@
+"""The run folder: what a finished run leaves, and how it is written so that nothing half-written looks finished."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from safetensors import SafetensorError
+
+from turnpoint.errors import CheckpointError
+from turnpoint.training.data_report import DataReport
+from turnpoint.training.model_card import model_card
+
+# Without these a folder is no model to any loader; they are moved into place last.
+_LAST = ("config.json", "adapter_config.json")
+_TORCH_WRITER = ("inline_container", "PytorchStreamWriter")  # named in the RuntimeError of torch.save on a full disk
+_STATE = "trainer_state.json"  # the last file of a checkpoint that transformers writes
+
+
+class RunFacts(NamedTuple):
+    """What a run folder says of the run."""
+
+    stage: str
+    model: str
+    settings: dict[str, Any]
+    adapter: bool
+    log: list[dict[str, Any]]
+
+
+def write_reports(folder: Path, facts: RunFacts, report: DataReport) -> None:
+    """Write config.yaml, data_report.json and README.md into `folder`."""
+    config = yaml.safe_dump({"model": facts.model} | facts.settings, sort_keys=False, allow_unicode=True)
+    head = f"# All settings of this run. To repeat it: turnpoint {facts.stage} --config config.yaml\n"
+    (folder / "config.yaml").write_text(head + config, encoding="utf-8")
+    (folder / "data_report.json").write_text(
+        json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    (folder / "README.md").write_text(model_card(facts, report), encoding="utf-8")
+
+
+def make_output_folder(output_dir: str) -> None:
+    """Make the run folder.
+
+    Raises:
+        CheckpointError: it cannot be made.
+    """
+    try:
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"output_dir: {output_dir} cannot be made ({error.strerror}); name another one") from None
+
+
+@contextmanager
+def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iterator[Path]:
+    """A scratch folder whose files are moved into `folder` when all are written.
+
+    Args:
+        folder: where the files end up; what is there under other names stays.
+        main: whether this process writes; the others only take part in gathering weights.
+        wait: waits for all processes.
+
+    Raises:
+        CheckpointError: the files cannot be written; nothing of them is left.
+    """
+    aside = folder / ".saving"
+    try:
+        if main:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+        wait()
+        yield aside
+        if main:
+            for file in sorted(aside.iterdir(), key=lambda file: (file.name in _LAST, file.name)):
+                _move(file, folder / file.name)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        _raise_disk_fault(folder, error)
+        raise
+    finally:
+        if main:
+            shutil.rmtree(aside, ignore_errors=True)
+    wait()
+
+
+@contextmanager
+def removed_on_failure(folder: Path, *, main: bool) -> Iterator[None]:
+    """Remove `folder`, a checkpoint, if writing it fails.
+
+    Raises:
+        CheckpointError: it cannot be written; nothing of it is left.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if main:
+            shutil.rmtree(folder, ignore_errors=True)
+        _raise_disk_fault(folder, error)
+        raise
+
+
+def checkpoint_to_resume(wanted: str | bool, output_dir: str) -> str:
+    """The folder to resume from: the one named, or the last complete checkpoint of the run folder.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if isinstance(wanted, str):
+        if not (Path(wanted) / _STATE).is_file():
+            raise CheckpointError(
+                f"resume_from_checkpoint: {wanted} is no complete checkpoint (it has no {_STATE}); name another one"
+            )
+        return wanted
+    complete = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{_STATE}")]
+    if not complete:
+        raise CheckpointError(
+            f"resume_from_checkpoint: {output_dir} holds no complete checkpoint; leave it out to start anew"
+        )
+    return str(max(complete, key=lambda folder: int(folder.name.rpartition("-")[2])))
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(source, target)
+
+
+def _raise_disk_fault(folder: Path, error: Exception) -> None:
+    """Raise the one line for a disk that is full or not writable; do nothing if that is not what failed."""
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    if isinstance(error, RuntimeError):
+        if not any(name in reason for name in _TORCH_WRITER):
+            return
+        reason = "torch could not write the whole of a file"
+    raise CheckpointError(
+        f"{folder}: cannot be written ({reason}); free some space or name another output_dir;"
+        " nothing half-written was left there"
+    ) from error

@@ -1,0 +1,59 @@
+"""Which items an optimiser step holds, and which of them this process runs."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.data import Sampler
+
+
+class StepSampler(Sampler[list[int]]):
+    """Batches of item indexes, one for each optimiser step.
+
+    The order is a function of seed and epoch alone: accumulation and the number of processes cut the same steps in
+    other ways. A last step may be smaller, and a process may get nothing of it; no item is seen twice.
+
+    Args:
+        size: items of the data set.
+        items_per_step: items of a step over all processes.
+        rank: number of this process.
+        processes: number of processes.
+        seed: of the order; None keeps the order of the data.
+        drop_last: leave out a last step that is not full.
+        epoch: gives the epoch about to start.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        items_per_step: int,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+        seed: int | None = None,
+        drop_last: bool = False,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.size = size
+        self.items_per_step = items_per_step
+        self.rank = rank
+        self.processes = processes
+        self.seed = seed
+        self.drop_last = drop_last
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        full, rest = divmod(self.size, self.items_per_step)
+        return full + (1 if rest and not self.drop_last else 0)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self._order()
+        for step in range(len(self)):
+            start = step * self.items_per_step
+            yield order[start : start + self.items_per_step][self.rank :: self.processes]
+
+    def _order(self) -> list[int]:
+        if self.seed is None:
+            return list(range(self.size))
+        generator = torch.Generator().manual_seed(self.seed + self.epoch())
+        return torch.randperm(self.size, generator=generator).tolist()

@@ -1,0 +1,11 @@
+"""The token tree: whatever the sequences of a row share is computed once, exactly."""
+
+from turnpoint.tree.build import TokenTree as TokenTree
+from turnpoint.tree.build import build_tree as build_tree
+from turnpoint.tree.evaluating import evaluating as evaluating
+from turnpoint.tree.logprobs import ScoredSequence as ScoredSequence
+from turnpoint.tree.logprobs import sequence_logprobs as sequence_logprobs
+from turnpoint.tree.mask import tree_mask as tree_mask
+from turnpoint.tree.pack import pack_rows as pack_rows
+from turnpoint.tree.support import Sharing as Sharing
+from turnpoint.tree.support import check_sharing as check_sharing

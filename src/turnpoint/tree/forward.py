@@ -1,0 +1,42 @@
+"""One forward pass of a token tree through a model of transformers.
+
+Shapes: T nodes of the tree, K nodes whose logits are needed, V vocabulary.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import extract_model_from_parallel
+from torch import Tensor, nn
+
+from turnpoint.tree.build import TokenTree
+from turnpoint.tree.mask import model_mask
+
+
+def bare_model(model: nn.Module) -> Any:
+    """The transformers model inside distributed engines, compilation and adapters."""
+    bare = extract_model_from_parallel(model, keep_torch_compile=False)
+    return bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+
+
+def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
+    """Logits after the nodes `keep` [K], from the model's own head: [K, V].
+
+    A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it.
+    """
+    bare = bare_model(model)
+    embeddings = bare.get_input_embeddings().weight
+    inputs: dict[str, Any] = {"input_ids": torch.from_numpy(tree.input_ids).to(embeddings.device)[None]}
+    if not is_chain(tree):
+        subtree_end = torch.from_numpy(tree.subtree_end).to(embeddings.device)
+        positions = torch.from_numpy(tree.position_ids).to(embeddings.device)
+        inputs["position_ids"] = positions[None]
+        inputs["attention_mask"] = model_mask(subtree_end, positions, bare.config.get_text_config(), embeddings.dtype)
+    logits: Tensor = model(**inputs, logits_to_keep=keep.to(embeddings.device), use_cache=False).logits
+    return logits[0]
+
+
+def is_chain(tree: TokenTree) -> bool:
+    """Whether the tree has one root and no forks."""
+    return bool((tree.parent == np.arange(-1, len(tree.parent) - 1)).all())

@@ -1,0 +1,54 @@
+"""Which items run in one row: those that share most, under a budget of tree tokens."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import numpy as np
+
+from turnpoint.tree.build import Indexes, common_prefix, sort_key
+
+
+def pack_rows(items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int) -> list[list[int]]:
+    """Rows of items, filled one after the other in lexicographic order, so that items with equal beginnings meet.
+
+    Args:
+        items: of each the token sequences that must stay in one row (a pair: its two sides).
+        max_tokens_per_row: budget of a row in nodes of its token tree; an item that is larger gets a row of its own.
+
+    Returns:
+        Item indexes of each row; every index once, increasing within a row.
+    """
+    trees = [[np.asarray(sequence, dtype=np.int64) for sequence in item] for item in items]
+    order = sorted(range(len(items)), key=lambda i: [sort_key(ids) for ids in trees[i]])
+    rows: list[list[int]] = []
+    row = _RowSize()
+    for i in order:
+        row.add(trees[i])
+        if not rows or row.tokens > max_tokens_per_row:
+            rows.append([])
+            row = _RowSize()
+            row.add(trees[i])
+        rows[-1].append(i)
+    return [sorted(members) for members in rows]
+
+
+class _RowSize:
+    """Tree tokens of a growing set of sequences, without building the tree."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._keys: list[bytes] = []
+        self._sequences: list[Indexes] = []
+
+    def add(self, sequences: Sequence[Indexes]) -> None:
+        """Count what `sequences` add: of each the tokens beyond the longest prefix that is there already.
+
+        In lexicographic order that prefix is shared with a neighbour.
+        """
+        for ids in sequences:
+            key = sort_key(ids)
+            at = bisect_left(self._keys, key)
+            neighbours = self._sequences[max(at - 1, 0) : at + 1]
+            self.tokens += len(ids) - max((common_prefix(other, ids) for other in neighbours), default=0)
+            self._keys.insert(at, key)
+            self._sequences.insert(at, ids)

@@ -1,0 +1,79 @@
+"""The chat loop: what it prints and what the model is given, with replies written by hand and with a model."""
+
+import io
+from collections.abc import Callable
+
+import pytest
+from tests.cli.conftest import TOOL, Ran
+
+from turnpoint.cli.chat import talk
+from turnpoint.dialogue import Message, Tool
+
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+
+
+class Replies:
+    """Gives the replies in turn and keeps the messages each was asked with, as (role, content)."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+        self.asked: list[list[tuple[str, str | None]]] = []
+
+    def __call__(self, messages: list[Message]) -> str:
+        self.asked.append([(message.role, message.content) for message in messages])
+        return self.texts.pop(0)
+
+
+@pytest.fixture
+def type_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def type_them(*lines: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines) + "\n"))
+
+    return type_them
+
+
+def test_a_dialogue_with_a_call(type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    type_lines("Weather in Paris?", "", "sunny", "Thanks")
+    replies = Replies(CALL, "It is sunny.", "You are welcome.")
+    talk(replies, (Tool.model_validate(TOOL),), None)
+    assert capsys.readouterr().out.splitlines() == [
+        'call> weather({"city": "Paris"})',
+        "model> It is sunny.",
+        "model> You are welcome.",
+    ]
+    assert replies.asked[1] == [("user", "Weather in Paris?"), ("assistant", None), ("tool", "sunny")]
+    assert replies.asked[2][-2:] == [("assistant", "It is sunny."), ("user", "Thanks")]
+
+
+def test_an_unknown_tool_is_marked(type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    type_lines("Weather?")
+    talk(Replies(CALL), (), None)
+    assert capsys.readouterr().out.splitlines() == ['call> weather({"city": "Paris"})  (unknown tool)']
+
+
+def test_reset_forgets_all_but_the_system_message_even_when_a_result_is_awaited(
+    type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_lines("Weather?", "/reset", "Hi", "/quit", "never read")
+    replies = Replies(CALL, "Hello.")
+    talk(replies, (Tool.model_validate(TOOL),), "Be brief.")
+    assert replies.asked[1] == [("system", "Be brief."), ("user", "Hi")]
+    assert capsys.readouterr().out.splitlines()[1:] == ["(started again)", "model> Hello."]
+
+
+def test_an_empty_reply_takes_the_message_back(
+    type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_lines("Hi", "Hello?")
+    replies = Replies("", "Yes?")
+    talk(replies, (), None)
+    assert replies.asked[1] == [("user", "Hello?")]
+    assert "the model said nothing" in capsys.readouterr().out
+
+
+def test_chat_with_a_model_through_a_pipe(run: Callable[..., Ran], type_lines: Callable[..., None], model: str) -> None:
+    type_lines("Weather in Paris?", "/quit")
+    ran = run("chat", model, "--max_new_tokens", "4")
+    assert ran.code == 0
+    assert ran.out.startswith(("model> ", "(the model said nothing"))
+    assert len(ran.out.splitlines()) >= 1

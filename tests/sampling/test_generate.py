@@ -1,0 +1,150 @@
+"""Replies: the same whatever shares their batch, ended by any end token, repeatable, without a trace on the caller."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tests.cli.tiny import tokenizer as make_tokenizer
+from tests.sampling.handmade_models import chain_model
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from turnpoint.errors import TemplateError
+from turnpoint.sampling import generate, generate_replies
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return make_tokenizer()
+
+
+def llama(size: int) -> PreTrainedModel:
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+    )
+    return LlamaForCausalLM(config)
+
+
+def gpt2(size: int) -> PreTrainedModel:
+    config = GPT2Config(vocab_size=size, n_positions=128, n_embd=32, n_layer=2, n_head=2, initializer_range=0.3)
+    return GPT2LMHeadModel(config)
+
+
+@pytest.fixture(scope="module", params=[llama, gpt2])
+def model(request: pytest.FixtureRequest, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """Positions by rotation, and learned ones: padding must move neither."""
+    make: Callable[[int], PreTrainedModel] = request.param
+    torch.manual_seed(0)
+    return make(len(tokenizer)).eval()
+
+
+@pytest.fixture(scope="module")
+def prompts(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """Seven of as many lengths, in no order."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(3, len(tokenizer), (n,), generator=generator).tolist() for n in (5, 17, 1, 9, 30, 2, 12)]
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
+) -> None:
+    together = generate_replies(model, tokenizer, prompts, max_new_tokens=12)
+    alone = [generate_replies(model, tokenizer, [prompt], max_new_tokens=12)[0] for prompt in prompts]
+    assert together == alone
+    assert len(set(together)) > 1
+    assert generate_replies(model, tokenizer, prompts[::-1], max_new_tokens=12) == together[::-1]
+
+
+def test_greedy_replies_are_the_likeliest_tokens_one_after_the_other(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
+) -> None:
+    [reply] = generate_replies(model, tokenizer, prompts[:1], max_new_tokens=6)
+    ids = list(prompts[0])
+    with torch.no_grad():
+        for _ in range(6):
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    assert tokenizer.eos_token_id not in ids[5:]
+    assert reply == tokenizer.decode(ids[5:]).strip()
+
+
+def test_sampling_is_repeated_by_its_seed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
+) -> None:
+    def sample(seed: int, temperature: float = 1.0) -> list[str]:
+        return generate_replies(model, tokenizer, prompts, max_new_tokens=8, temperature=temperature, seed=seed)
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+    assert sample(1, temperature=0.0) == sample(2, temperature=0.0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_and_the_random_state_are_left_as_they_were(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, training: bool
+) -> None:
+    model.train(training)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    generate_replies(model, tokenizer, [[5, 6]], max_new_tokens=2, temperature=1.0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training is training
+    with pytest.raises(IndexError):  # a token that the model does not have
+        generate_replies(model, tokenizer, [[10**6]], max_new_tokens=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training is training
+    model.eval()
+
+
+def test_a_reply_stops_at_the_end_of_turn(tokenizer: PreTrainedTokenizerFast) -> None:
+    words = tokenizer("It is sunny.")["input_ids"]
+    assert len(set(words)) == len(words)  # a chain passes each token once
+    assert generate_replies(chain_model(tokenizer, words), tokenizer, [[1], [1, 5]]) == ["It is sunny."] * 2
+
+
+def test_end_tokens_of_the_model_and_of_the_tokenizer_count(tokenizer: PreTrainedTokenizerFast) -> None:
+    words = tokenizer("It is sunny.")["input_ids"]
+    model = chain_model(tokenizer, words)
+    end = words[len(tokenizer("It is")["input_ids"])]
+    model.generation_config.eos_token_id = [end, words[-1]]
+    assert generate_replies(model, tokenizer, [[1]]) == ["It is"]
+    model.generation_config.eos_token_id = None
+    assert generate_replies(model, tokenizer, [[1]]) == ["It is sunny."]
+
+
+def test_special_tokens_inside_a_reply_are_kept(tokenizer: PreTrainedTokenizerFast) -> None:
+    model = chain_model(tokenizer, [tokenizer.pad_token_id, *tokenizer("sunny")["input_ids"]])
+    assert generate_replies(model, tokenizer, [[1]]) == ["<|endoftext|>sunny"]
+
+
+def test_batches_hold_prompts_of_similar_length_under_the_token_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "_BATCH_TOKENS", 20)
+    prompts = [[0] * n for n in (3, 10, 30, 9, 4)]
+    # 30 alone is over the budget; 2 × 10 and 2 × 4 are within it; 3 × 10 would not be.
+    assert generate._batches(prompts) == [[2], [1, 3], [4, 0]]
+    assert generate._batches([]) == []
+
+
+def test_no_prompts_no_replies(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert generate_replies(chain_model(tokenizer, [5]), tokenizer, []) == []
+
+
+def test_a_model_without_an_end_token_is_refused() -> None:
+    tokenizer = make_tokenizer()
+    model = chain_model(tokenizer, [5])
+    model.generation_config.eos_token_id = None
+    tokenizer.eos_token = None
+    with pytest.raises(TemplateError, match="has no end-of-turn token; set its eos_token"):
+        generate_replies(model, tokenizer, [[1]])

@@ -1,0 +1,90 @@
+"""Settings: defaults that are promised, and the text of what is refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnpoint.errors import ConfigError
+from turnpoint.training import DPOConfig, SFTConfig
+from turnpoint.training.configs import StageConfig
+
+
+def test_defaults(tmp_path: Path) -> None:
+    dpo, sft = DPOConfig(output_dir=str(tmp_path)), SFTConfig(output_dir=str(tmp_path))
+    assert (dpo.learning_rate, sft.learning_rate) == (1e-6, 2e-5)
+    assert (dpo.report_to, dpo.num_train_epochs, dpo.bf16, dpo.turns_from) == ([], 1, False, "fork")
+    assert DPOConfig().output_dir == "turnpoint_output"
+
+
+@pytest.mark.parametrize("config", [StageConfig, DPOConfig, SFTConfig])
+def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
+    inherited = {field.name for field in dataclasses.fields(StageConfig.__mro__[1])}
+    for field in dataclasses.fields(config):
+        if field.name not in inherited:
+            assert "Default: " in field.metadata["help"], field.name
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (
+            {"truncation_mode": "keep_end"},
+            "truncation_mode: would cut the start of the prompt, tools included (got 'keep_end'); use overflow:"
+            " trim_history, which removes the oldest exchanges whole, or overflow: drop",
+        ),
+        ({"truncation_mode": "middle"}, "truncation_mode: must be keep_start or unset (got 'middle'); use `overflow`"),
+        (
+            {"overflow": "cut"},
+            "overflow: must be one of drop, trim_history, keep_start, error (got 'cut'); the default is drop",
+        ),
+        ({"max_length": 0}, "max_length: must be at least 1 (got 0); leave it out for the default"),
+        (
+            {"gradient_accumulation_steps": 0},
+            "gradient_accumulation_steps: must be at least 1 (got 0); leave it out for the default",
+        ),
+        ({"learning_rate": -1.0}, "learning_rate: must not be negative (got -1.0); leave it out for the default"),
+        (
+            {"fp16": True, "use_cpu": True},
+            "fp16: float16 autocast needs a GPU (got True); use bf16: true, or neither for float32",
+        ),
+        (
+            {"label_smoothing_factor": 0.1},
+            "label_smoothing_factor: smooths classes, which no stage has (got 0.1); use label_smoothing",
+        ),
+        (
+            {"auto_find_batch_size": True},
+            "auto_find_batch_size: would change the update (got True); lower max_tokens_per_row, which does not",
+        ),
+        (
+            {"include_num_input_tokens_seen": True},
+            "include_num_input_tokens_seen: is not counted (got True); read tokens_per_second, which is logged always",
+        ),
+        (
+            {"train_sampling_strategy": "group_by_length"},
+            "train_sampling_strategy: must be one of random, sequential (got 'group_by_length'); rows are packed by"
+            " their tokens whatever the order is",
+        ),
+        ({"turns_from": "prompt"}, "turns_from: must be one of fork, dialogue (got 'prompt'); the default is fork"),
+        (
+            {"turns_from": "dialogue"},
+            "turns_from: reduction 'sum' scores the turns after the fork only (got 'dialogue'); use reduction dmpo or"
+            " diatool, or fork",
+        ),
+        ({"beta": -0.1}, "beta: must be a number above 0 (got -0.1); 0.1 is usual"),
+        (
+            {"gamma": 0.5},
+            "gamma: reduction 'sum' has no turn discount (got 0.5); leave gamma out or use a reduction that has one:"
+            " dmpo, diatool",
+        ),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        DPOConfig(**settings)
+    assert str(error.value) == f"DPOConfig: {text}"
+
+
+def test_the_name_of_trl_for_keeping_the_start_is_taken() -> None:
+    assert DPOConfig(truncation_mode="keep_start").overflow == "keep_start"

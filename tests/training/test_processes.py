@@ -1,0 +1,62 @@
+"""Two processes give the update of one, whatever share of a step each gets."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig
+from transformers import PreTrainedModel
+
+from turnpoint.dialogue import PreferencePair
+
+SCRIPT = Path(__file__).parent / "ddp_run.py"
+SETTINGS: dict[str, Any] = {"beta": 0.5, "reduction": "diatool", "max_tokens_per_row": 60}
+COMPARED = ("loss", "grad_norm", "rewards/margins", "logps/chosen", "eval_loss", "eval_rewards/accuracies")
+
+
+def launch_two(folder: Path) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*launcher, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == ""
+
+
+def test_two_processes_give_the_update_of_one(
+    tmp_path: Path, stages: Any, tiny_model: Callable[..., PreTrainedModel], pairs: list[PreferencePair]
+) -> None:
+    """Nine pairs, four a step: the last step holds one pair, so that one process runs only empty rows."""
+    tiny_model("gpt2").save_pretrained(tmp_path / "model")
+    stages.tokenizer.save_pretrained(tmp_path / "model")
+    rows = [
+        {side: [m.openai() for m in getattr(pair, side)] for side in ("prompt", "chosen", "rejected")}
+        for pair in pairs[:9]
+    ]
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    settings = stages.settings(**SETTINGS, per_device_train_batch_size=2, output_dir=str(tmp_path / "two"))
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    launch_two(tmp_path)
+    assert (tmp_path / "two" / "adapter_model.safetensors").exists()
+
+    adapter = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
+    for name, peft_config in (("full", None), ("adapter", adapter)):
+        two = torch.load(tmp_path / f"{name}.pt")
+        given = {"eval_dataset": pairs[:9], "peft_config": peft_config}
+        one = stages.dpo(tiny_model("gpt2"), pairs[:9], given=given, **SETTINGS, per_device_train_batch_size=4)
+        one.train()
+        one.evaluate()
+        for key, weight in one.model.state_dict().items():
+            torch.testing.assert_close(two["weights"][key], weight, atol=1e-9, rtol=0)
+        assert len(one.state.log_history) == len(two["log"]) == 5
+        for of_one, of_two in zip(one.state.log_history, two["log"], strict=True):
+            values = {key: of_one[key] for key in COMPARED if key in of_one}
+            assert {key: of_two[key] for key in COMPARED if key in of_two} == pytest.approx(values, abs=1e-6)
+        assert "eval_rewards/accuracies" in two["log"][-1]

@@ -1,0 +1,170 @@
+"""Tree log-probs and gradients against each sequence run by itself through the model's plain forward."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from turnpoint.tree import ScoredSequence, check_sharing, sequence_logprobs
+
+Build = Callable[..., Any]
+MANY = settings(max_examples=25, deadline=None)
+
+
+@st.composite
+def scored_sequences(draw: st.DrawFn) -> list[ScoredSequence]:
+    """Sequences of 1 to 16 tokens that begin as an earlier one did, in part or in whole, each scored in some places."""
+    known: list[list[int]] = [[]]
+    for _ in range(draw(st.integers(1, 5))):
+        earlier = draw(st.sampled_from(known))
+        start = earlier[: draw(st.integers(0, len(earlier)))]
+        tail = draw(st.lists(st.integers(3, 63), min_size=0 if start else 1, max_size=16 - len(start)))
+        known.append(start + tail)
+    return [ScoredSequence(ids, draw(places(len(ids)))) for ids in known[1:]]
+
+
+def places(length: int) -> st.SearchStrategy[np.ndarray]:
+    """Increasing indexes of tokens that have one before them."""
+    chosen = st.lists(st.booleans(), min_size=length - 1, max_size=length - 1)
+    return chosen.map(lambda wanted: 1 + np.flatnonzero(np.asarray(wanted, dtype=bool)))
+
+
+def plain_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence]) -> list[Tensor]:
+    """The independent reference: one forward a sequence, no positions, no mask, all logits."""
+    found = []
+    for ids, scored in sequences:
+        logps = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].log_softmax(-1)
+        found.append(torch.stack([logps[i - 1, ids[i]] for i in scored]) if len(scored) else logps[0, :0])
+    return found
+
+
+def gradients(model: nn.Module, logps: list[Tensor]) -> list[Tensor]:
+    """Of all parameters that train, for a weighted sum in which every scored token has a weight of its own."""
+    flat = torch.cat(logps)
+    loss = (flat * torch.linspace(-1, 2, len(flat), dtype=flat.dtype)).sum()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return list(found)
+
+
+def assert_agreement(
+    model: nn.Module, sequences: Sequence[ScoredSequence], logps_within: float, gradients_within: float, shared: bool
+) -> None:
+    other = copy.deepcopy(model)  # dynamic rotary scaling remembers what it has seen
+    expected = plain_logprobs(other, sequences)
+    found = sequence_logprobs(model, sequences, shared=shared)
+    for logps, plain in zip(found, expected, strict=True):
+        torch.testing.assert_close(logps, plain, atol=logps_within, rtol=0)
+    if not sum(map(len, found)):
+        return
+    for of_tree, of_plain in zip(gradients(model, found), gradients(other, expected), strict=True):
+        torch.testing.assert_close(of_tree, of_plain, atol=gradients_within, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "gpt2", "llama4", "opt", "phi3", "qwen3_moe"]
+)
+@MANY
+@given(sequences=scored_sequences())
+def test_tree_is_exact(
+    tiny_model: Build, double_throughout: type[TorchFunctionMode], name: str, sequences: list[ScoredSequence]
+) -> None:
+    model = tiny_model(name)
+    if name == "qwen3_moe":
+        model.set_experts_implementation("eager")  # grouped products refuse float64
+    with double_throughout():
+        assert_agreement(model, sequences, 1e-9, 1e-8, shared=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "logps_within", "gradients_within"),
+    [("gemma2", torch.float64, 1e-6, 1e-5), ("qwen3_moe", torch.float32, 5e-6, 1e-4)],
+)
+@MANY
+@given(sequences=scored_sequences())
+def test_tree_is_as_exact_as_float32_parts_allow(
+    tiny_model: Build,
+    name: str,
+    dtype: torch.dtype,
+    logps_within: float,
+    gradients_within: float,
+    sequences: list[ScoredSequence],
+) -> None:
+    """As they are: Gemma-2 with norms and softmax in float32, experts as grouped products with all of it in float32.
+
+    Log-probs near 10 have roundings of 1e-6 in float32, gradients reach 30.
+    """
+    model = tiny_model(name, dtype=dtype)
+    if name == "qwen3_moe":
+        model.set_experts_implementation("grouped_mm")
+    assert_agreement(model, sequences, logps_within, gradients_within, shared=True)
+
+
+@pytest.mark.parametrize("name", ["mamba", "longrope", "dynamic"])
+@MANY
+@given(sequences=scored_sequences())
+def test_models_that_break_the_premise_fall_back_and_agree(
+    tiny_model: Build, double_throughout: type[TorchFunctionMode], name: str, sequences: list[ScoredSequence]
+) -> None:
+    model = copy.deepcopy(tiny_model(name))
+    with double_throughout():
+        sharing = check_sharing(model, sequences)
+        assert not sharing.shared
+        assert_agreement(model, sequences, 1e-9, 1e-8, shared=sharing.shared)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers 5 for it
+@pytest.mark.parametrize("shared", [True, False])
+def test_adapters_are_seen_through(tiny_model: Build, double_throughout: type[TorchFunctionMode], shared: bool) -> None:
+    adapted = get_peft_model(
+        copy.deepcopy(tiny_model("llama")), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    )
+    sequences = [ScoredSequence([3, 4, 5, 6], np.array([2, 3])), ScoredSequence([3, 4, 7], np.array([2]))]
+    with double_throughout():
+        assert_agreement(adapted.double(), sequences, 1e-9, 1e-8, shared=shared)
+
+
+def test_a_shared_token_is_scored_once_and_counts_for_every_sequence(tiny_model: Build) -> None:
+    """The head runs on two predecessors: of the shared token and of both tokens that follow it."""
+    model = tiny_model("llama")
+    rows: list[int] = []
+    handle = model.lm_head.register_forward_hook(lambda module, inputs, output: rows.append(output.shape[1]))
+    pair = [ScoredSequence([3, 4, 5], np.array([1, 2])), ScoredSequence([3, 4, 6], np.array([1, 2]))]
+    chosen, rejected = sequence_logprobs(model, pair)
+    handle.remove()
+    assert rows == [2]
+    assert chosen[0].item() == rejected[0].item()
+    assert chosen[1].item() != rejected[1].item()
+
+
+def test_one_forward_for_a_row_and_one_a_sequence_without_sharing(tiny_model: Build) -> None:
+    model = tiny_model("llama")
+    lengths: list[int] = []
+    handle = model.model.norm.register_forward_hook(lambda module, inputs, output: lengths.append(output.shape[1]))
+    pair = [ScoredSequence([3, 4, 5], np.array([2])), ScoredSequence([3, 4, 6, 7], np.array([2]))]
+    sequence_logprobs(model, pair)
+    sequence_logprobs(model, pair, shared=False)
+    handle.remove()
+    assert lengths == [5, 3, 4]
+
+
+def test_bfloat16_logits_become_float32_before_they_are_summed(tiny_model: Build) -> None:
+    """Sum of p over the vocabulary, 64 times a number near 1/64: bfloat16 sums would be off by 1e-2."""
+    model = tiny_model("llama", dtype=torch.bfloat16)
+    every_token = [ScoredSequence([3, 4, token], np.array([2])) for token in range(64)]
+    logps = torch.cat(sequence_logprobs(model, every_token))
+    assert logps.dtype == torch.float32
+    assert logps.exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_first_token_cannot_be_scored(tiny_model: Build) -> None:
+    with pytest.raises(AssertionError, match="first token"):
+        sequence_logprobs(tiny_model("llama"), [ScoredSequence([3, 4], np.array([0]))])
