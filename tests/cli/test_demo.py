@@ -98,7 +98,7 @@ def test_the_demo_leaves_what_it_promises(
     assert (output / "rewards.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert "1/6 load" in ran.err
     assert "6/6 evaluate" in ran.err
-    assert "3 of 241 dialogues" in ran.err
+    assert "3 of 251 dialogues" in ran.err
     assert "1 needless question, 1 refused call" in ran.err
     assert "Loading weights" not in ran.err
     assert "model shards" not in ran.err

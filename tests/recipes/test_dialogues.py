@@ -39,17 +39,20 @@ def test_every_part_has_dialogues_of_its_sources(parts: Parts) -> None:
     assert min(len(part) for part in parts) > 100
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_no_dialogue_is_in_two_parts(seed: int) -> None:
-    split = demo_parts(seed)
+def test_no_dialogue_is_in_two_parts(parts: Parts) -> None:
     for name in ("id", "source"):
-        values = [getattr(dialogue, name) for part in split for dialogue in part]
+        values = [getattr(dialogue, name) for part in parts for dialogue in part]
         assert len(set(values)) == len(values)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_no_opening_request_is_in_two_parts(seed: int) -> None:
-    requests = [{opening_request(dialogue) for dialogue in part} for part in demo_parts(seed)]
+def test_every_dialogue_with_tools_is_in_a_part(parts: Parts) -> None:
+    files = (DATA / "glaive" / GLAIVE, DATA / "api_bank" / API_BANK, DATA / "sgd" / SGD_TRAIN, DATA / "sgd" / SGD_DEV)
+    with_tools = [dialogue for file in files for dialogue in load_dialogues(file)[0] if dialogue.tools]
+    assert {dialogue.source for part in parts for dialogue in part} == {dialogue.source for dialogue in with_tools}
+
+
+def test_no_opening_request_is_in_two_parts(parts: Parts) -> None:
+    requests = [{opening_request(dialogue) for dialogue in part} for part in parts]
     assert not requests[0] & requests[1] | requests[0] & requests[2] | requests[1] & requests[2]
 
 
@@ -58,16 +61,10 @@ def test_an_opening_request_is_told_without_case_and_punctuation() -> None:
     assert opening_request(Dialogue(messages=said)) == "book a flight please"
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_no_set_of_tools_of_glaive_and_api_bank_is_in_two_parts(seed: int, tools: dict[str, frozenset[str]]) -> None:
-    sets = [{tools[dialogue.source] for dialogue in part if dialogue.source in tools} for part in demo_parts(seed)]
+def test_no_set_of_tools_of_glaive_and_api_bank_is_in_two_parts(parts: Parts, tools: dict[str, frozenset[str]]) -> None:
+    sets = [{tools[dialogue.source] for dialogue in part if dialogue.source in tools} for part in parts]
     assert all(sets)
     assert not sets[0] & sets[1] | sets[0] & sets[2] | sets[1] & sets[2]
-
-
-def test_the_seed_decides_the_split(parts: Parts) -> None:
-    assert demo_parts(0) == parts
-    assert {dialogue.id for dialogue in demo_parts(1).sft} != {dialogue.id for dialogue in parts.sft}
 
 
 def everything(parts: Sequence[Sequence[Dialogue]]) -> list[Dialogue]:

@@ -47,7 +47,7 @@ class DemoOptions(OutputOptions):
     recipe: str = field(
         default=str(RECIPE), metadata={"help": "YAML file with the settings; a copy is yours to change"}
     )
-    seed: int = field(default=0, metadata={"help": "seed of the split, the draws and the training"})
+    seed: int = field(default=0, metadata={"help": "seed of the draws and the training"})
 
 
 VERB = Verb(
@@ -74,7 +74,7 @@ def run(given: Given) -> None:
         model, tokenizer = load_model_and_tokenizer("demo")
         ensure_tool_template(tokenizer)
     with _step("2/6 read and split dialogues"):
-        parts = demo_parts(options.seed)
+        parts = demo_parts()
         say(f"      {len(parts.sft)} for SFT, {len(parts.pairs)} for pairs, {len(parts.dev)} held back")
     judge = _Judge(tokenizer, parts.dev, recipe["evaluation"] | {"seed": options.seed})
     with _step("3/6 evaluate the base model"):

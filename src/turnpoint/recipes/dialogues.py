@@ -24,33 +24,45 @@ class Parts(NamedTuple):
     dev: list[Dialogue]
 
 
-def demo_parts(seed: int = 0) -> Parts:
+def demo_parts() -> Parts:
     """Read and split the dialogues.
 
-    Glaive and API-Bank repeat their scenarios (seven dialogues delete an account), so they are split by the set of
-    tools that a dialogue has: held-back dialogues use sets of tools that training never sees. SGD comes with a dev part
-    of its own. A dialogue whose opening request also opens one of a later part is left out of the earlier. To fit a
-    demo on two cores, dialogues without tools are left out, each is cut after its first answer to a tool result, which
-    is where its decisions about one request end, and a result that is a list keeps its first entry. Dialogues with a
-    single tool get others beside it.
+    Dialogues that open with the same request go to the same part, and so do those of Glaive and API-Bank that have the
+    same tools, for both repeat their scenarios: seven dialogues delete an account. Held-back dialogues of these two
+    thus use sets of tools that training never sees; SGD comes with a dev part of its own. To fit a demo on two cores,
+    dialogues without tools are left out, each is cut after its first answer to a tool result, which is where its
+    decisions about one request end, and a result that is a list keeps its first entry. Dialogues with a single tool get
+    others beside it.
     """
     glaive = _ready(DATA / "glaive" / "glaive_toolcall_en_demo.json")
     api_bank = _ready(DATA / "api_bank" / "dialogues.jsonl")
     sgd = _ready(DATA / "sgd" / "train_openai_messages.jsonl")
-    dev = [_renamed(dialogue) for dialogue in _ready(DATA / "sgd" / "dev_openai_messages.jsonl")]
-    parts = Parts([], [], dev)
-    for dialogue in glaive + api_bank:
-        parts[part_of("+".join(sorted(tool.name for tool in dialogue.tools)), _WEIGHTS, seed=seed)].append(dialogue)
-    for dialogue in sgd:
-        parts[part_of(dialogue.id, _WEIGHTS[:2], seed=seed)].append(dialogue)
-    pairs = _without_requests_of(parts.dev, parts.pairs)
-    sft = _without_requests_of(parts.dev + pairs, parts.sft)
-    return Parts(*(_with_distractors(part, Random(seed)) for part in (sft, pairs, parts.dev)))
+    sgd_dev = [_renamed(dialogue) for dialogue in _ready(DATA / "sgd" / "dev_openai_messages.jsonl")]
+    links = [(dialogue, {opening_request(dialogue), _tool_set(dialogue)}) for dialogue in glaive + api_bank]
+    links += [(dialogue, {opening_request(dialogue)}) for dialogue in sgd]
+    links += [(dialogue, {opening_request(dialogue), "SGD dev"}) for dialogue in sgd_dev]
+    parts = Parts([], [], [])
+    for keys, group in _linked(links):
+        weights = _WEIGHTS[:2] if all(dialogue in sgd for dialogue in group) else _WEIGHTS
+        part = len(_WEIGHTS) - 1 if "SGD dev" in keys else part_of(min(keys), weights)
+        parts[part].extend(group)
+    return Parts(*(_with_distractors(part, Random(0)) for part in parts))
 
 
-def _without_requests_of(others: Sequence[Dialogue], dialogues: Sequence[Dialogue]) -> list[Dialogue]:
-    taken = {opening_request(dialogue) for dialogue in others}
-    return [dialogue for dialogue in dialogues if opening_request(dialogue) not in taken]
+def _linked(dialogues: Iterable[tuple[Dialogue, set[str]]]) -> list[tuple[set[str], list[Dialogue]]]:
+    """Groups of dialogues that share a key with one of the group, each with all its keys."""
+    groups: list[tuple[set[str], list[Dialogue]]] = []
+    for dialogue, keys in dialogues:
+        joined = (set(keys), [dialogue])
+        for group in [group for group in groups if group[0] & keys]:
+            groups.remove(group)
+            joined = (group[0] | joined[0], group[1] + joined[1])
+        groups.append(joined)
+    return groups
+
+
+def _tool_set(dialogue: Dialogue) -> str:
+    return "+".join(sorted(tool.name for tool in dialogue.tools))
 
 
 def opening_request(dialogue: Dialogue) -> str:
