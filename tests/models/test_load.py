@@ -1,6 +1,7 @@
 """Every kind of model name: what is loaded, and the one line for what cannot be."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from tests.cli.tiny import save_model
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
@@ -95,6 +97,15 @@ def test_a_folder_that_holds_no_model(copy: Path, breakage: str) -> None:
     assert str(error.value).startswith(f"model {copy}: the folder cannot be loaded (")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_lacks_weights(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    lacks = f"model {copy}: its files lack 1 of its weights, model.norm.weight first; load a complete"
+    with pytest.raises(CheckpointError, match=re.escape(lacks)):
+        load_model(str(copy))
 
 
 def test_a_folder_without_a_tokenizer(copy: Path) -> None:

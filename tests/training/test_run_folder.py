@@ -45,6 +45,7 @@ def test_a_saved_model_loads_in_transformers(
     trainer.train()
     trainer.save_model()
     assert names(stages.folder) == RUN_FILES | {"config.json", "generation_config.json", "model.safetensors"}
+    assert len({file.stat().st_mode for file in stages.folder.iterdir()}) == 1
     loaded = AutoModelForCausalLM.from_pretrained(stages.folder)
     assert torch.equal(loaded(IDS).logits, trainer.model.eval()(IDS).logits)
     tokenizer = AutoTokenizer.from_pretrained(stages.folder)

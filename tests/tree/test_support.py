@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft import PromptTuningConfig
 
-from turnpoint.tree import ScoredSequence, Sharing, check_sharing
+from turnpoint.errors import ConfigError
+from turnpoint.training.policy import with_adapter
+from turnpoint.tree import ScoredSequence, Sharing, check_sharing, sequence_logprobs
 
 Build = Callable[..., Any]
 
@@ -125,3 +128,10 @@ def test_the_probe_leaves_no_trace(tiny_model: Build) -> None:
     assert torch.get_rng_state().equal(state)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_an_adapter_of_virtual_tokens_is_refused(tiny_model: Build) -> None:
+    virtual = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    model = with_adapter(copy.deepcopy(tiny_model("llama", dtype=torch.float32)), virtual, seed=0)
+    with pytest.raises(ConfigError, match="adapter: PROMPT_TUNING puts virtual tokens before each sequence"):
+        sequence_logprobs(model, forked())

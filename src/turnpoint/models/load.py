@@ -52,7 +52,7 @@ def load_model(
                 base = load_model(_base_of_adapter(name, source), **options | {"dtype": dtype})
                 model = PeftModel.from_pretrained(base, source, is_trainable=True)
             else:
-                model = AutoModelForCausalLM.from_pretrained(source, **options)
+                model = _whole(name, *AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options))
     except _UNREADABLE as error:
         raise _not_loaded(name, source, error) from error
     model.name_or_path = name
@@ -99,6 +99,16 @@ def _resolve(name: str) -> str:
         return snapshot_download(name, local_files_only=True)
     except (OSError, ValueError) as error:
         raise _unknown(name, "the hub cannot be reached, and its cache holds no such model") from error
+
+
+def _whole(name: str, model: PreTrainedModel, loading: dict[str, Any]) -> PreTrainedModel:
+    """The model, if every weight of it was in its files: transformers would make up the others at random."""
+    if absent := sorted(loading["missing_keys"]):
+        raise CheckpointError(
+            f"model {name}: its files lack {len(absent)} of its weights, {absent[0]} first; load a complete causal"
+            " language model"
+        )
+    return model
 
 
 def _base_of_adapter(name: str, folder: str) -> str:

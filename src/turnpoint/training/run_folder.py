@@ -74,6 +74,7 @@ def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iter
         wait()
         yield aside
         if main:
+            _make_readable(aside)
             for file in sorted(aside.iterdir(), key=lambda file: (file.name in _LAST, file.name)):
                 _move(file, folder / file.name)
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -119,6 +120,14 @@ def checkpoint_to_resume(wanted: str | bool, output_dir: str) -> str:
             f"resume_from_checkpoint: {output_dir} holds no complete checkpoint; leave it out to start anew"
         )
     return str(max(complete, key=lambda folder: int(folder.name.rpartition("-")[2])))
+
+
+def _make_readable(folder: Path) -> None:
+    """Give files the mode that the umask asks for; safetensors writes them for their owner alone."""
+    mode = folder.stat().st_mode & 0o666
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -8,16 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import extract_model_from_parallel
+from peft import PeftModel
 from torch import Tensor, nn
 
+from turnpoint.errors import ConfigError
 from turnpoint.tree.build import TokenTree
 from turnpoint.tree.mask import model_mask
 
 
 def bare_model(model: nn.Module) -> Any:
-    """The transformers model inside distributed engines, compilation and adapters."""
+    """The transformers model inside distributed engines, compilation and adapters.
+
+    Raises:
+        ConfigError: the adapter puts virtual tokens before the row, so that logits and tokens no longer line up.
+    """
     bare = extract_model_from_parallel(model, keep_torch_compile=False)
-    return bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+    if not isinstance(bare, PeftModel):
+        return bare
+    if bare.active_peft_config.is_prompt_learning:
+        kind = bare.active_peft_config.peft_type.value
+        raise ConfigError(f"adapter: {kind} puts virtual tokens before each sequence; use LoRA or another kind without")
+    return bare.get_base_model()
 
 
 def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
