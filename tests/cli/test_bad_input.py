@@ -221,3 +221,48 @@ def test_a_broken_file_of_tools(run: Run, tmp_path: Path, model: str, text: str,
     tools = tmp_path / "tools.json"
     tools.write_text(text)
     assert only_line(run("chat", model, "--tools", str(tools))).startswith(f"error: {tools}{line}")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--use_peft", "--lora_r", "0"], "lora_r: must be at least 1 (got 0); leave it out for the default"),
+        (["--use_peft", "--lora_alpha", "0"], "lora_alpha: must be at least 1 (got 0); leave it out for the default"),
+        (["--use_peft", "--lora_dropout", "2"], "lora_dropout: must be in [0, 1) (got 2.0); 0 is the default"),
+        (["--use_peft", "--lora_dropout", "0.5"], "peft_config: lora_dropout: disable_dropout sets it to 0 (got 0.5);"),
+        (["--report_to", "foo"], "DPOConfig: report_to: must name installed trackers: "),
+        (["--eval_strategy", "epoch"], "DPOConfig: eval_strategy: needs data to evaluate on (got 'epoch'); give"),
+        (["--seed", "-1"], "DPOConfig: seed: must be in 0 … 4294967295 (got -1); leave it out for the default"),
+        (["--per_device_eval_batch_size", "0"], "DPOConfig: per_device_eval_batch_size: must be at least 1 (got 0);"),
+        (["--num_train_epochs", "-1"], "DPOConfig: num_train_epochs: must be above 0 (got -1.0); leave it out"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_are_refused_before_anything_is_loaded(
+    run: Run, rows: Rows, words: list[str], line: str
+) -> None:
+    assert only_line(run("dpo", rows(PAIR), "--model", "no model", *words)).startswith(f"error: {line}")
+
+
+# peft reads a property that this version of transformers has renamed.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_layers_that_the_model_does_not_have(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    words = ["--output", str(output), "--use_peft", "--lora_target_modules", "nosuch"]
+    ran = run("dpo", rows(PAIR), "--model", model, *words)
+    assert (ran.code, ran.out, output.exists()) == (2, "", False)
+    last = ran.err.splitlines()[-1]
+    assert last.startswith("error: peft_config: Target modules {'nosuch'} not found in the base model.")
+    assert last.endswith("; mend its settings (target_modules all-linear takes every linear layer)")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--show", "-1"], "--show: must be at least 1 (got -1); leave it out to print no rows"),
+        (["--show", "0"], "--show: must be at least 1 (got 0); leave it out to print no rows"),
+        (["--max_length", "0"], "--max_length: must be at least 1 (got 0); leave it out for no limit"),
+        (["--max_length", "9"], "--max_length: needs a tokenizer (got 9); add --model NAME"),
+    ],
+)
+def test_an_examination_of_nothing(run: Run, rows: Rows, words: list[str], line: str) -> None:
+    assert only_line(run("inspect", rows(PAIR), *words)) == f"error: {line}"

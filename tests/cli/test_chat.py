@@ -2,9 +2,12 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import TOOL, Ran
+from tests.cli.tiny import tokenizer
+from tests.sampling.handmade_models import chain_model
 
 from turnpoint.cli.chat import talk
 from turnpoint.dialogue import Message, Tool
@@ -71,9 +74,30 @@ def test_an_empty_reply_takes_the_message_back(
     assert "the model said nothing" in capsys.readouterr().out
 
 
-def test_chat_with_a_model_through_a_pipe(run: Callable[..., Ran], type_lines: Callable[..., None], model: str) -> None:
-    type_lines("Weather in Paris?", "/quit")
-    ran = run("chat", model, "--max_new_tokens", "4")
-    assert ran.code == 0
-    assert ran.out.startswith(("model> ", "(the model said nothing"))
-    assert len(ran.out.splitlines()) >= 1
+def test_an_empty_reply_to_a_result_takes_the_whole_exchange_back(type_lines: Callable[..., None]) -> None:
+    type_lines("Hi", "Weather?", "sunny", "Hello?")
+    replies = Replies("Yes?", CALL, "", "Hello.")
+    talk(replies, (Tool.model_validate(TOOL),), "Be brief.")
+    assert replies.asked[3] == [("system", "Be brief."), ("user", "Hi"), ("assistant", "Yes?"), ("user", "Hello?")]
+
+
+def test_chat_with_a_model_through_a_pipe(
+    run: Callable[..., Ran], type_lines: Callable[..., None], tmp_path: Path
+) -> None:
+    own = tokenizer()
+    chain_model(own, own("It is sunny.")["input_ids"]).save_pretrained(tmp_path)
+    own.save_pretrained(tmp_path)
+    type_lines("Weather in Paris?", "And in Rome?", "/quit", "never read")
+    ran = run("chat", str(tmp_path))
+    assert (ran.code, ran.out) == (0, "model> It is sunny.\n" * 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        (("--max_new_tokens", "0"), "error: max_new_tokens: must be at least 1 token (got 0)"),
+        (("--temperature", "-1"), "error: temperature: must be 0 (greedy) or a positive number (got -1.0)"),
+    ],
+)
+def test_settings_out_of_range(run: Callable[..., Ran], model: str, setting: tuple[str, str], line: str) -> None:
+    assert run("chat", model, *setting) == Ran(2, "", f"{line}\n")

@@ -45,7 +45,7 @@ def embedded_model(name: str) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast
 def recipe(tmp_path: Path) -> Callable[..., str]:
     """Writes a recipe of the least size, with parts changed: `sft={"dialogues": 0}`, or left out: `sft=None`."""
     parts: dict[str, Any] = {
-        "sft": {"dialogues": 3, "longest": 2500, "settings": {"max_length": None, "max_steps": 1}},
+        "sft": {"dialogues": 3, "rejections": 1, "longest": 2500, "settings": {"max_length": None, "max_steps": 1}},
         "pairs": {"per_kind": dict.fromkeys(BUILDERS, 1), "longest": 2500},
         "dpo": {"settings": {"max_length": None, "reduction": "diatool", "logging_steps": 1}},
         "evaluation": {"per_kind": 1, "max_new_tokens": 4},
@@ -96,9 +96,12 @@ def test_the_demo_leaves_what_it_promises(
         assert title in " ".join(ran.out.split())
     assert tables.count("\n| SFT + DPO | ") == 3
     assert (output / "rewards.png").read_bytes().startswith(b"\x89PNG\r\n")
-    assert "1/6 load" in ran.err
-    assert "6/6 evaluate" in ran.err
-    assert "3 of 251 dialogues" in ran.err
+    assert "1/7 load" in ran.err
+    assert "7/7 evaluate" in ran.err
+    assert "3 of 251 dialogues, from " in ran.err
+    assert "dialogues without their tools, which end in a rejection, from " in ran.err
+    for stage in ("sft", "dpo"):
+        assert "SGD (CC BY-SA 4.0)" in (output / stage / "README.md").read_text()
     assert all(f"1 {kind}" in ran.err for kind in ("needless question", "invented call", "missing tool"))
     assert "Loading weights" not in ran.err
     assert "model shards" not in ran.err

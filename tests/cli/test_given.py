@@ -77,7 +77,6 @@ def config(folder: Path, text: str) -> str:
         (["d", "--modules", "q,v"], {"dataset": "d", "modules": ["q", "v"]}),
         (["d", "--kwargs", '{"a": 1}'], {"dataset": "d", "kwargs": {"a": 1}}),
         (["d", "--limit", "null"], {"dataset": "d", "limit": None}),
-        (["d", "--limit", "1", "--limit", "2"], {"dataset": "d", "limit": 2}),
     ],
 )
 def test_flags(words: list[str], expected: dict[str, Any]) -> None:
@@ -154,6 +153,10 @@ def test_a_dataclass_gets_what_was_given_then_the_verbs_defaults_then_its_own() 
         (["d", "--limit", "--bf16"], "--limit: needs a value (got none); write --limit VALUE"),
         (["d", "e"], "turnpoint work: 'e' is one word too many; it takes DATASET"),
         (["d", "--dataset", "e"], "--dataset: given twice (got 'd' as well); write it once"),
+        (["d", "--limit", "1", "--limit=2"], "--limit: given twice (got '1' and '2'); write it once"),
+        (["d", "--bf16", "--no_bf16"], "--no_bf16: given twice (got 'true' and 'false'); write it once"),
+        (["--dataset", "d", "--dataset_name", "d"], "--dataset_name: given twice (got 'd' and 'd'); write it once"),
+        (["d", "--config", "a", "--config=b"], "--config: given twice (got 'a' and 'b'); write one file"),
         ([], "turnpoint work: DATASET is missing; write `turnpoint work DATASET` or --dataset"),
         (["d", "-x"], "-x: unknown for `turnpoint work`; known: "),
     ],

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from peft import AutoPeftModelForCausalLM
+from safetensors.torch import load_file
 from tests.cli.conftest import DIALOGUE, PAIR, Ran, assistant, user
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -103,8 +105,94 @@ def test_evaluate(run: Run, rows: Rows, model: str, measure: str) -> None:
     assert set(result["rates"]) == {"call", "slot", "completion", "relevance"}
 
 
+def test_evaluate_counts_the_dialogues_without_tools(run: Run, rows: Rows, model: str) -> None:
+    data = rows(DIALOGUE, {"messages": [user("Hi"), assistant("Hello")]})
+    ran = run("evaluate", "decisions", model, data, "--max_new_tokens", "2")
+    assert ran.code == 0, ran.err
+    assert "left aside 1 of 2 dialogues, which offer no tools" in ran.err
+    assert "decisions, 2 turns" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("decisions", "--per_kind", "0"), "per_kind: must be at least 1 turn, or null for all (got 0)"),
+        (("decisions", "--max_new_tokens", "0"), "max_new_tokens: must be at least 1 token (got 0)"),
+        (("choices", "--max_new_tokens", "8"), "max_new_tokens: choices measures given turns and writes none"),
+    ],
+)
+def test_evaluate_refuses_settings_out_of_range(
+    run: Run, rows: Rows, model: str, words: tuple[str, ...], line: str
+) -> None:
+    measure, *settings = words
+    ran = run("evaluate", measure, model, rows(DIALOGUE), *settings)
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(f"error: {line}")
+
+
 def test_evaluate_says_when_there_is_nothing_to_judge(run: Run, rows: Rows, model: str) -> None:
     data = rows({"messages": [user("Hi"), assistant("Hello")]})
     ran = run("evaluate", "choices", model, data)
     assert ran.code == 2
     assert ran.err.splitlines()[-1].startswith(f"error: {data}: no turn to judge")
+
+
+def test_a_run_is_repeated_from_its_config(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    """Model, data, split and limit come from the file alone; a full run stays full."""
+    data = rows(DIALOGUE, DIALOGUE, DIALOGUE)
+    first, second = tmp_path / "first", tmp_path / "second"
+    settings = ["--model", model, "--limit", "2", "--eval_dataset", data, "--max_steps", "2", "--learning_rate", "1e-2"]
+    assert run("sft", data, "--output", str(first), "--eval_strategy", "epoch", *settings).code == 0
+    assert (first / "config.yaml").read_text().splitlines()[0] == (
+        f"# All settings of this run. To repeat it: turnpoint sft --config {first}/config.yaml"
+    )
+    ran = run("sft", "--config", str(first / "config.yaml"), "--output", str(second))
+    assert ran.code == 0, ran.err
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(folder).state_dict() for folder in (first, second))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not torch.equal(ours["lm_head.weight"], AutoModelForCausalLM.from_pretrained(model).lm_head.weight)
+    one, two = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (first, second))
+    assert (one.pop("output_dir"), two.pop("output_dir")) == (str(first), str(second))
+    assert one == two
+    assert (one["dataset"], one["limit"], one["split"], one["model"]) == (data, 2, "train", model)
+    assert not any(name.startswith("lora_") for name in one)
+
+
+# peft reads a property that this version of transformers has renamed.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("modules", [["q_proj", "v_proj"], ["all-linear"]])
+def test_a_run_with_an_adapter_is_repeated_with_it(
+    run: Run, rows: Rows, model: str, tmp_path: Path, modules: list[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    adapter = ["--use_peft", "--lora_r", "2", "--lora_alpha", "3", "--lora_target_modules", *modules]
+    settings = ["--model", model, "--output", str(first), "--max_steps", "2", "--learning_rate", "1e-2"]
+    assert run("dpo", rows(PAIR, PAIR), *settings, *adapter).code == 0
+    ran = run("dpo", "--config", str(first / "config.yaml"), "--output", str(second))
+    assert ran.code == 0, ran.err
+    ours, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (first, second))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert any(each.abs().max() > 0 for name, each in ours.items() if "lora_B" in name)
+    kept = [json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] for folder in (first, second)]
+    assert kept == [3, 3]
+
+
+def test_a_run_is_resumed_from_the_command_line(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    settings = ["--model", model, "--output", str(tmp_path), "--logging_steps", "1", "--save_strategy", "steps"]
+    data = rows(DIALOGUE, DIALOGUE)
+    assert run("sft", data, *settings, "--max_steps", "1", "--save_steps", "1").code == 0
+    ran = run("sft", data, *settings, "--max_steps", "2", "--resume_from_checkpoint", "true")
+    assert ran.code == 0, ran.err
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 1, 2, 2]  # the logs of the steps, and the two summaries of a run
+    assert run("sft", data, *settings, "--max_steps", "2", "--resume_from_checkpoint", "no").code == 0
+    assert "resume_from_checkpoint" not in (tmp_path / "config.yaml").read_text()
+    ran = run("sft", data, *settings, "--resume_from_checkpoint", str(tmp_path / "nowhere"))
+    assert (ran.code, "nowhere is no complete checkpoint" in ran.err.splitlines()[-1]) == (2, True)
+
+
+def test_the_model_card_names_the_built_in_template(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    assert run("sft", rows(DIALOGUE), "--model", model, "--output", str(tmp_path), "--max_steps", "1").code == 0
+    line = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
+    assert f"- {line}\n" in (tmp_path / "README.md").read_text()
+    assert json.loads((tmp_path / "data_report.json").read_text())["notes"] == [line]

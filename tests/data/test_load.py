@@ -123,6 +123,15 @@ def test_none_in_arguments_of_a_file_is_kept(write: Write) -> None:
     assert loaded.notes == ()
 
 
+def test_none_in_rows_handed_over_is_kept_unless_they_come_through_arrow() -> None:
+    call = {"name": "book", "arguments": {"seat": None}}
+    row = {"messages": [{"role": "assistant", "content": None, "tool_calls": [call]}], "tools": [{"name": "book"}]}
+    for rows, arguments in (([row], {"seat": None}), (Dataset.from_list([row]), {})):
+        loaded = load(rows)
+        assert loaded.records[0].messages[0].tool_calls[0].arguments == arguments  # type: ignore[union-attr]
+        assert bool(loaded.notes) is (rows != [row])
+
+
 WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
 CLOCK = {
     "name": "clock",

@@ -78,3 +78,17 @@ def test_alpaca_pairs_have_the_instruction_as_their_prompt() -> None:
     assert (pair.chosen[0].content, pair.rejected[0].content) == ("It is ok.", "It is bad.")
     with pytest.raises(DataError, match=r"^f\.jsonl:2: chosen and rejected are equal; nothing is preferred, remove"):
         alpaca.read_preference(row | {"rejected": "It is ok."}, WHERE, Changes())
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"instruction": 5, "output": "x"}, "instruction"),
+        ({"instruction": "Add.", "input": 5, "output": "x"}, "input"),
+        ({"instruction": "Add.", "output": 5}, "output"),
+    ],
+)
+def test_an_alpaca_row_holds_strings(row: dict[str, Any], field: str) -> None:
+    with pytest.raises(DataError) as error:
+        alpaca.read(row, WHERE, Changes())
+    assert str(error.value) == f"{WHERE}: {field}: must be a string in a row with an instruction (got 5)"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from turnpoint.dialogue import Decision, Dialogue, State, decisions, parse, states
-from turnpoint.dialogue.decisions import asks, refuses, states_something
+from turnpoint.dialogue import Decision, Dialogue, Message, State, ToolCall, decisions, parse, states
+from turnpoint.dialogue.decisions import asks, refuses, reports, states_something
 
 CALL, SLOT, COMPLETION, RELEVANCE, CONFIRM = (
     Decision.CALL,
@@ -122,6 +122,20 @@ def test_a_question_before_a_call_asks_for_slots_or_for_a_go_ahead(
     assert decisions(dialogue("Book at Rosa's for two.", question, reply, call))[0] is decision
 
 
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be brief."}]])
+def test_a_greeting_asks_for_no_slot(system: list[dict[str, Any]]) -> None:
+    """Nobody has asked for anything yet, though the reply gives a value of the call."""
+    messages = [
+        *system,
+        {"role": "assistant", "content": "Hello! How can I help you today?"},
+        {"role": "user", "content": "Book for 8 pm."},
+        {"role": "assistant", "tool_calls": [{"name": "book", "arguments": {"time": "8 pm"}}]},
+        {"role": "tool", "content": "ok"},
+    ]
+    greeted = parse(Dialogue, {"messages": messages, "tools": [{"name": "book"}]}, "here")
+    assert decisions(greeted) == (COMPLETION, CALL)
+
+
 def test_a_label_of_the_data_is_taken_as_it_is() -> None:
     labelled = parse(
         Dialogue,
@@ -141,6 +155,12 @@ def test_a_label_of_the_data_is_taken_as_it_is() -> None:
         "That is beyond what I can do here.",
         "Unfortunately, there is no function for this.",
         "I currently do not have access to the news.",
+        "I'm currently not able to send mail.",
+        "We are, unfortunately, unable to help.",
+        "Sorry, can't do that.",
+        "Cannot do that.",
+        "This cannot be done with what I have.",
+        "My tools can't play music.",
     ],
 )
 def test_refusals(text: str) -> None:
@@ -153,6 +173,13 @@ def test_refusals(text: str) -> None:
         "I'm sorry to hear that. Let me look it up.",
         "They do not have live music.",
         "No, it cannot be refunded.",
+        "Your booking cannot be cancelled later. All done.",
+        "Viruses can't live alone.",
+        "The hotel does not have a pool.",
+        "You are not able to change it later.",
+        "I was not able to book it.",
+        "I can't wait to help.",
+        "I cannot thank you enough.",
         "You don't have any alarms.",
         "I don't have your account number yet. Could you give it to me?",
         "Your balance is 30.",
@@ -173,6 +200,14 @@ def test_what_is_no_refusal(text: str) -> None:
         ("Let me know the city.", True),
         ("Please confirm the booking.", True),
         ("Let me know.", False),
+        ("Sure. Where are you going to.", True),
+        ("How many bedrooms should the apartment have.", True),
+        ("what is your name", True),
+        ("Do you have a place in mind.", True),
+        ("Please indicate the kind of food.", True),
+        ("What I found is the Ritz.", False),
+        ("It leaves at 8, which is the earliest.", False),
+        ("How nice. Please note the time.", False),
         ("Your table is booked.", False),
     ],
 )
@@ -184,3 +219,29 @@ def test_a_text_states_something_when_a_sentence_of_it_is_no_question() -> None:
     assert states_something("It is 8 pm. Is that fine?")
     assert not states_something("Is that fine? At what time?")
     assert not states_something("")
+
+
+@pytest.mark.parametrize(
+    ("text", "reported"),
+    [
+        ("How about Balboa Park?", True),
+        ("Would you like the one for $184?", True),
+        ("What about a park in San Diego?", False),  # the user said so
+        ("In Paris?", False),  # the call said so
+        ("How about Central Park?", False),  # nobody found that
+        ("Is there anything else?", False),
+    ],
+)
+def test_a_question_reports_what_the_result_says_and_no_one_has_said(text: str, reported: bool) -> None:
+    result = '[{"name": "Balboa Park", "price": "$184", "city": "San Diego", "country": "Paris", "open": true}]'
+    before = (
+        Message(role="user", content="A park in San Diego, please."),
+        Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={"country": "Paris"}),)),
+        Message(role="tool", content=result),
+    )
+    assert reports(text, before) is reported
+    assert not reports(text, before[:2])
+
+
+def test_a_result_that_is_no_json_is_one_value() -> None:
+    assert reports("Is Balboa Park fine?", [Message(role="tool", content="Balboa Park")])

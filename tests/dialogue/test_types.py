@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from turnpoint.dialogue import Dialogue, Message, PreferencePair, Tool, ToolCall, parse
+from turnpoint.dialogue.types import answered
 from turnpoint.errors import DataError
 
 USER = Message(role="user", content="Hi")
@@ -98,3 +99,74 @@ def test_what_a_model_would_read_decides_whether_sides_are_equal() -> None:
     by_id = [Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={}, id=id),)) for id in ("a", "b")]
     with pytest.raises(ValidationError, match="chosen and rejected are equal"):
         PreferencePair(prompt=(USER,), chosen=(by_id[0],), rejected=(by_id[1],), tools=(Tool(name="f", parameters={}),))
+
+
+@pytest.mark.parametrize("required", [True, "city", {"city": True}, ["city", 1]])
+def test_required_parameters_are_a_list_of_names(required: object) -> None:
+    tool = {"name": "f", "parameters": {"type": "object", "required": required}}
+    with pytest.raises(DataError) as error:
+        parse(Dialogue, {"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}, "data.jsonl:3")
+    assert str(error.value) == (
+        'data.jsonl:3: tools[0].parameters: required: must be a list of parameter names, such as ["city"]'
+        f" (got {required!r})"
+    )
+
+
+def test_a_flat_tool_has_one_type() -> None:
+    flat = parse(Tool, {"type": "function", "name": "f"}, "here")
+    assert flat.openai() == parse(Tool, {"name": "f"}, "here").openai()
+
+
+CALL = Message(role="assistant", tool_calls=(ToolCall(name="f", arguments={}),))
+
+
+@pytest.mark.parametrize(
+    ("messages", "rule"),
+    [
+        (
+            (HELLO, USER),
+            "messages[-1] must be the assistant's, since it is what a verbatim row teaches (got role 'user')",
+        ),
+        ((HELLO, USER, BYE), "messages must hold one assistant message, the last, without tool_calls"),
+        ((USER, CALL), "messages must hold one assistant message, the last, without tool_calls"),
+        ((USER, CALL, Message(role="tool", content="x"), BYE), "messages must hold one assistant message, the last"),
+    ],
+)
+def test_a_verbatim_dialogue_is_text_with_one_completion(messages: tuple[Message, ...], rule: str) -> None:
+    fields = {"messages": messages, "tools": [{"name": "f"}]}
+    parse(Dialogue, fields, "here")
+    with pytest.raises(DataError) as error:
+        parse(Dialogue, fields | {"verbatim": True}, "here")
+    assert str(error.value).startswith(f"here: verbatim: {rule}")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chosen", "rule"),
+    [
+        ((USER,), (HELLO, USER), "(prompt + chosen)[-1] must be the assistant's"),
+        ((USER,), (HELLO, USER, BYE), "(prompt + chosen) must hold one assistant message, the last"),
+        ((USER, HELLO, USER), (HELLO,), "(prompt + chosen) must hold one assistant message, the last"),
+        ((USER,), (CALL,), "(prompt + chosen) must hold one assistant message, the last, without tool_calls"),
+    ],
+)
+def test_a_verbatim_pair_is_two_completions_of_one_text(
+    prompt: tuple[Message, ...], chosen: tuple[Message, ...], rule: str
+) -> None:
+    fields = {"prompt": prompt, "chosen": chosen, "rejected": (BYE,), "tools": [{"name": "f"}]}
+    parse(PreferencePair, fields, "here")
+    with pytest.raises(DataError) as error:
+        parse(PreferencePair, fields | {"verbatim": True}, "here")
+    assert str(error.value).startswith(f"here: verbatim: {rule}")
+
+
+def test_which_call_a_result_answers() -> None:
+    def result(id: str | None = None, name: str | None = None) -> Message:
+        return Message(role="tool", content="", tool_call_id=id, name=name)
+
+    waiting = (ToolCall(name="f", arguments={}, id="1"), ToolCall(name="g", arguments={}, id="2"))
+    assert answered(result(id="2", name="f"), waiting) == 1
+    assert answered(result(id="3"), waiting) is None
+    assert answered(result(name="g"), waiting) == 1
+    assert answered(result(), waiting) == 0
+    assert answered(result(id="3"), (ToolCall(name="f", arguments={}),)) == 0  # the call has no id to compare
+    assert answered(result(), ()) is None

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 from tests.pairs.dialogues import ALL, ASKS, CALLS, CONFIRMS, REFUSES, says, user
 
-from turnpoint.dialogue import Decision, Dialogue
+from turnpoint.dialogue import Decision, Dialogue, Message
+from turnpoint.errors import ConfigError
 from turnpoint.evaluation import DecisionItem, decision_items
 from turnpoint.recipes.dialogues import demo_parts
 
@@ -83,3 +84,15 @@ def test_what_is_asked_of_the_shipped_dialogues(held_back: list[Dialogue]) -> No
             assert offered == {tool.name for tool in dialogue.tools}
         if item.decision is Decision.CALL:
             assert item.calls == dialogue.messages[len(item.context)].tool_calls != ()
+
+
+def test_a_greeting_is_no_item() -> None:
+    greeting = (Message(role="system", content="Be brief."), says("How can I help?", Decision.SLOT))
+    greeted = CALLS.model_copy(update={"messages": (*greeting, *CALLS.messages)})
+    assert [item.source for item in decision_items([greeted])] == ["hand:2 message 3", "hand:2 message 5"]
+
+
+@pytest.mark.parametrize("per_kind", [0, -1])
+def test_a_sample_of_nothing_is_refused(per_kind: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^per_kind: must be at least 1 turn, or null for all \(got {per_kind}\)$"):
+        decision_items(ALL, per_kind=per_kind)

@@ -15,7 +15,7 @@ from tests.cli.tiny import tokenizer as make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from turnpoint.errors import CheckpointError
-from turnpoint.models import gguf, load_model, load_model_and_tokenizer, load_tokenizer
+from turnpoint.models import gguf, load_model, load_model_and_tokenizer, load_tokenizer, loadable_name
 
 TOKENIZER = make_tokenizer()
 
@@ -91,6 +91,18 @@ def test_a_file_is_converted_once_and_anew_when_it_has_changed(cache: Path, file
     load_model(str(file))
     assert reader.reads == 2
     assert [folder.name.split("-")[0] for folder in cache.iterdir()] == ["tiny.Q4", "tiny.Q4"]
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_name_that_other_libraries_know_is_the_converted_folder(
+    cache: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setenv("TURNPOINT_CACHE", cache.name)
+    monkeypatch.setattr("turnpoint.models.load.embedded_model_file", lambda: file)
+    [from_file, from_demo] = [Path(loadable_name(name)) for name in (file.name, "demo")]
+    assert from_file == from_demo == next(cache.iterdir())
+    assert loadable_name("somebody/model") == "somebody/model"
 
 
 @pytest.mark.usefixtures("cache", "reader")

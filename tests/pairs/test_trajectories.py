@@ -353,3 +353,11 @@ def test_no_fitting_tool_is_offered_where_one_should_be_missing(shipped: Sequenc
         fitting = {word for tool in by_id[pair.dialogue_id].tools for word in words_of(tool.name)} - common
         offered = {word for tool in pair.tools for word in words_of(tool.name)}
         assert not {word for word in fitting & offered if len(word) > 2}, pair.id
+
+
+@pytest.mark.parametrize("decision", [None, Decision.SLOT, Decision.RELEVANCE])
+def test_nothing_forks_before_the_user_has_spoken(decision: Decision | None) -> None:
+    greeted = CALLS.model_copy(update={"messages": (says("Hello! How can I help?", decision), *CALLS.messages)})
+    assert [fork.start for fork in forks(greeted)] == [2, 4]
+    assert trajectory_pairs([greeted], writer=PlainWriter(), pool=ALL).pairs
+    assert forks(Dialogue(messages=(says("Hello!"),), tools=(WEATHER,))) == []

@@ -76,11 +76,15 @@ def test_a_dialogue_ends_with_its_first_answer_to_a_result(parts: Parts) -> None
         roles = [message.role for message in dialogue.messages]
         answered = [
             i
-            for i, message in enumerate(dialogue.messages)
-            if i and roles[i - 1] == "tool" and message.role == "assistant" and not message.tool_calls
+            for i, decision in zip(dialogue.turns, decisions(dialogue), strict=True)
+            if i and roles[i - 1] == "tool" and decision is Decision.COMPLETION
         ]
         assert answered in ([], [len(roles) - 1]), dialogue.source
         assert ("assistant", "assistant") not in itertools.pairwise(roles), dialogue.source
+
+
+def test_nothing_is_said_beside_a_call(parts: Parts) -> None:
+    assert not any(m.content for dialogue in everything(parts) for m in dialogue.messages if m.tool_calls)
 
 
 def test_a_result_that_is_a_list_keeps_its_first_entry(parts: Parts) -> None:

@@ -1,6 +1,7 @@
 """Replies: the same whatever shares their batch, ended by any end token, repeatable, without a trace on the caller."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from turnpoint.errors import TemplateError
+from turnpoint.errors import ConfigError, TemplateError
 from turnpoint.sampling import generate, generate_replies
+from turnpoint.template import Renderer
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,71 @@ def test_end_tokens_of_the_model_and_of_the_tokenizer_count(tokenizer: PreTraine
     assert generate_replies(model, tokenizer, [[1]]) == ["It is sunny."]
 
 
+def without_end(eos: str | None) -> PreTrainedTokenizerFast:
+    """A tokenizer whose EOS is not the end of its template's turns."""
+    made = make_tokenizer()
+    made.eos_token = eos
+    return made
+
+
+def writing(tokenizer: PreTrainedTokenizerFast, text: str) -> PreTrainedModel:
+    """Writes the text, each token of which stands in it once, and never EOS after it."""
+    words = tokenizer(text)["input_ids"]
+    assert len(set(words)) == len(words)
+    end = make_tokenizer().eos_token_id
+    closed = make_tokenizer()
+    closed.eos_token_id = words[0] if end in words else end
+    return chain_model(closed, words)
+
+
+@pytest.mark.parametrize("eos", ["<|endoftext|>", None])
+def test_a_reply_ends_where_the_template_ends_turns(eos: str | None) -> None:
+    tokenizer = without_end(eos)
+    model = writing(tokenizer, "It is sunny.<|im_end|>user")
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    assert generate_replies(model, tokenizer, [[1], [1, 5]], max_new_tokens=12) == ["It is sunny."] * 2
+    tokenizer.chat_template = None
+    if eos:
+        [on] = generate_replies(model, tokenizer, [[1]], max_new_tokens=12)
+        assert on.startswith("It is sunny.<|im_end|>user")
+
+
+def test_a_marker_of_several_tokens_ends_a_reply() -> None:
+    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}(so){% endfor %}[assistant]"
+    tokenizer = make_tokenizer(template)
+    assert len(tokenizer("(so)")["input_ids"]) > 1
+    model = writing(tokenizer, "It is sunny.(so)[user]")
+    assert generate_replies(model, tokenizer, [[1]], max_new_tokens=24) == ["It is sunny."]
+
+
+def test_markers_beside_the_eos_end_parts_of_a_turn_only() -> None:
+    """As in gpt-oss: the last turn ends in <|im_end|>, the EOS, and earlier ones in <|endoftext|>."""
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+        "{{ '<|im_end|>' if loop.last and m.role == 'assistant' else '<|endoftext|>' }}{% endfor %}"
+        "{{ '<|im_start|>assistant\n' if add_generation_prompt }}"
+    )
+    tokenizer = make_tokenizer(template)
+    assert set(Renderer(tokenizer).turn_ends) == {"<|im_end|>", "<|endoftext|>"}
+    model = chain_model(tokenizer, tokenizer("It is<|endoftext|>sunny.")["input_ids"])
+    assert generate_replies(model, tokenizer, [[1]]) == ["It is<|endoftext|>sunny."]
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens: must be at least 1 token (got 0)"),
+        ({"temperature": -1.0}, "temperature: must be 0 (greedy) or a positive number (got -1.0)"),
+        ({"temperature": float("nan")}, "temperature: must be 0 (greedy) or a positive number (got nan)"),
+        ({"temperature": float("inf")}, "temperature: must be 0 (greedy) or a positive number (got inf)"),
+    ],
+)
+def test_settings_out_of_range(tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        generate_replies(chain_model(tokenizer, [5]), tokenizer, [[1]], **settings)
+    assert str(error.value) == line
+
+
 def test_special_tokens_inside_a_reply_are_kept(tokenizer: PreTrainedTokenizerFast) -> None:
     model = chain_model(tokenizer, [tokenizer.pad_token_id, *tokenizer("sunny")["input_ids"]])
     assert generate_replies(model, tokenizer, [[1]]) == ["<|endoftext|>sunny"]
@@ -146,5 +213,6 @@ def test_a_model_without_an_end_token_is_refused() -> None:
     model = chain_model(tokenizer, [5])
     model.generation_config.eos_token_id = None
     tokenizer.eos_token = None
+    tokenizer.chat_template = None
     with pytest.raises(TemplateError, match="has no end-of-turn token; set its eos_token"):
         generate_replies(model, tokenizer, [[1]])

@@ -6,7 +6,7 @@ import pytest
 from tests.template.builders import CLOCK, WEATHER, call, calls, dialogue, result, says, supervised, system, user
 from tests.template.tiny_tokenizers import fresh_tokenizer, tokenizer
 
-from turnpoint.dialogue import Dialogue
+from turnpoint.dialogue import Dialogue, Tool
 from turnpoint.errors import TemplateError
 from turnpoint.template import Renderer, ensure_tool_template
 
@@ -364,3 +364,24 @@ class SlowTokenizer:
 def test_slow_tokenizers_are_refused() -> None:
     with pytest.raises(TemplateError, match="tokenizer old-model: a fast tokenizer is needed"):
         Renderer(SlowTokenizer())
+
+
+@pytest.mark.parametrize("tools", [(), BOTH])
+def test_a_template_that_is_no_jinja_says_so(tools: tuple[Tool, ...]) -> None:
+    own = fresh_tokenizer("qwen2_5")
+    own.chat_template = own.chat_template.replace("\n", " ") + "\n{% endfor %}"
+    with pytest.raises(TemplateError) as error:
+        Renderer(own).text(dialogue(user("Hi"), says("Hello."), tools=tools))
+    assert "is no valid Jinja: line 2: Encountered unknown tag 'endfor'" in str(error.value)
+
+
+def test_a_template_that_fails_on_tools_says_why() -> None:
+    own = fresh_tokenizer("smollm2")
+    own.chat_template = "{{ tools + 1 if tools }}" + own.chat_template
+    with pytest.raises(TemplateError, match=r"refuses the dialogue: can only concatenate list"):
+        Renderer(own).text(dialogue(user("Hi"), says("Hello."), tools=BOTH))
+
+
+def test_a_prompt_that_cannot_be_rendered_names_its_source() -> None:
+    with pytest.raises(TemplateError, match=r"^data\.jsonl:7: tools: .* cannot render tools"):
+        Renderer(fresh_tokenizer("smollm2")).prompt_ids([user("Hi")], BOTH, "data.jsonl:7")

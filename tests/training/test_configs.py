@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peft import LoraConfig
 
 from turnpoint.errors import ConfigError
-from turnpoint.training import DPOConfig, SFTConfig
+from turnpoint.training import DPOConfig, SFTConfig, configs
 from turnpoint.training.configs import StageConfig
 
 
@@ -66,6 +67,22 @@ def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
             "train_sampling_strategy: must be one of random, sequential (got 'group_by_length'); rows are packed by"
             " their tokens whatever the order is",
         ),
+        ({"seed": -1}, "seed: must be in 0 … 4294967295 (got -1); leave it out for the default"),
+        (
+            {"per_device_eval_batch_size": 0},
+            "per_device_eval_batch_size: must be at least 1 (got 0); leave it out for the default",
+        ),
+        ({"num_train_epochs": -1.0}, "num_train_epochs: must be above 0 (got -1.0); leave it out for the default"),
+        ({"max_steps": 0}, "max_steps: must be at least 1, or -1 for num_train_epochs (got 0); leave it out"),
+        *[
+            ({name: value}, f"{name}: has nothing to do, items are ready in memory (got {value}); leave it out")
+            for name, value in (
+                ("dataloader_num_workers", 2),
+                ("dataloader_prefetch_factor", 2),
+                ("dataloader_persistent_workers", True),
+                ("dataloader_pin_memory", True),
+            )
+        ],
         ({"turns_from": "prompt"}, "turns_from: must be one of fork, dialogue (got 'prompt'); the default is fork"),
         (
             {"turns_from": "dialogue"},
@@ -84,6 +101,50 @@ def test_what_cannot_be_honoured_is_refused(settings: dict[str, Any], text: str)
     with pytest.raises(ConfigError) as error:
         DPOConfig(**settings)
     assert str(error.value) == f"DPOConfig: {text}"
+
+
+@pytest.mark.parametrize("named", ["foo", ["tensorboard", "foo"]])
+def test_a_tracker_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, named: str | list[str]) -> None:
+    monkeypatch.setattr(configs, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    with pytest.raises(ConfigError) as error:
+        SFTConfig(report_to=named)
+    assert str(error.value) == (
+        f"SFTConfig: report_to: must name installed trackers: tensorboard (got {named!r}); install it, or leave it"
+        " out: metrics.jsonl holds all logs"
+    )
+    assert SFTConfig(report_to="tensorboard").report_to == ["tensorboard"]
+
+
+def test_evaluation_needs_data() -> None:
+    with pytest.raises(ConfigError) as error:
+        SFTConfig(eval_strategy="epoch").check_beside(None, None)
+    assert str(error.value) == (
+        "SFTConfig: eval_strategy: needs data to evaluate on (got 'epoch'); give eval_dataset, or leave it out"
+    )
+    SFTConfig(eval_strategy="epoch").check_beside(None, "dev.jsonl")
+
+
+def test_dropout_of_an_adapter_that_is_switched_off_is_refused() -> None:
+    adapter = LoraConfig(lora_dropout=0.5)
+    with pytest.raises(ConfigError) as error:
+        SFTConfig().check_beside(adapter, None)
+    assert str(error.value) == (
+        "peft_config: lora_dropout: disable_dropout sets it to 0 (got 0.5); set lora_dropout to 0, or"
+        " disable_dropout: false"
+    )
+    SFTConfig(disable_dropout=False).check_beside(adapter, None)
+    SFTConfig().check_beside(LoraConfig(), None)
+
+
+def test_what_only_this_machine_decided_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU and no terminal here say nothing of the next machine."""
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    config = SFTConfig()
+    assert (config.use_cpu, config.disable_tqdm) == (True, True)
+    assert not {"use_cpu", "disable_tqdm"} & set(config.resolved())
+    asked = SFTConfig(use_cpu=True, disable_tqdm=True).resolved()
+    assert (asked["use_cpu"], asked["disable_tqdm"]) == (True, True)
 
 
 def test_the_name_of_trl_for_keeping_the_start_is_taken() -> None:

@@ -4,20 +4,60 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig
-from transformers import PreTrainedModel
+from torch import nn
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from turnpoint.dialogue import PreferencePair
 
 SCRIPT = Path(__file__).parent / "ddp_run.py"
 SETTINGS: dict[str, Any] = {"beta": 0.5, "reduction": "diatool", "max_tokens_per_row": 60}
 COMPARED = ("loss", "grad_norm", "rewards/margins", "logps/chosen", "eval_loss", "eval_rewards/accuracies")
+
+
+@pytest.fixture
+def forwards() -> Iterator[list[nn.Module]]:
+    """The models that have run a forward, in their order."""
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        if isinstance(module, LlamaForCausalLM):
+            found.append(module)
+
+    hook = nn.modules.module.register_module_forward_pre_hook(note)
+    yield found
+    hook.remove()
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked by peft
+@pytest.mark.parametrize("reference", ["adapter off", "a model", "known", "of an adapter, known"])
+def test_an_empty_row_runs_the_forwards_of_a_real_one(
+    stages: Any,
+    tiny_model: Callable[..., PreTrainedModel],
+    pairs: list[PreferencePair],
+    forwards: list[nn.Module],
+    reference: str,
+) -> None:
+    """Sharded engines gather weights in each forward, so that all processes must run as many."""
+    adapter = {"peft_config": LoraConfig(r=4, target_modules=["q_proj"])}
+    given: dict[str, Any] = {"adapter off": adapter, "of an adapter, known": adapter}.get(reference, {})
+    given |= {"ref_model": tiny_model(seed=1)} if reference == "a model" else {}
+    settings: dict[str, Any] = {"precompute_ref_log_probs": True} if "known" in reference else {}
+    trainer = stages.dpo(tiny_model(), pairs, given=given, **settings)
+    trainer._prepare_run(list(trainer.train_dataset))
+    forwards.clear()
+    trainer.executor._row(trainer.stage, trainer.model, trainer.train_dataset[:1])
+    real = list(forwards)
+    forwards.clear()
+    trainer.executor._row(trainer.stage, trainer.model, [])
+    assert len(real) == (2 if reference in ("adapter off", "a model") else 1)
+    assert forwards == real
 
 
 def launch_two(folder: Path) -> None:

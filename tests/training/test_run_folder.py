@@ -1,5 +1,6 @@
 """What a run leaves: a model that loads, reports, nothing that looks finished and is not; and how it resumes."""
 
+import copy
 import errno
 import json
 from collections.abc import Callable
@@ -10,11 +11,14 @@ import pytest
 import torch
 import yaml
 from peft import AutoPeftModelForCausalLM, LoraConfig
+from tests.training.conftest import CHATML
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.errors import CheckpointError, DataError
-from turnpoint.training import DPOConfig, SFTConfig
+from turnpoint.errors import CheckpointError, ConfigError, DataError
+from turnpoint.models import load_model
+from turnpoint.template import ensure_tool_template
+from turnpoint.training import DPOConfig, SFTConfig, run_folder
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -28,6 +32,11 @@ RUN_FILES = {
     "tokenizer.json",
     "tokenizer_config.json",
 }
+
+MODEL_FILES = {"config.json", "generation_config.json", "model.safetensors"}
+ADAPTER_FILES = {"adapter_config.json", "adapter_model.safetensors"}
+# peft reads a property that this version of transformers has renamed.
+PEFT_WARNS = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 def names(folder: Path) -> set[str]:
@@ -44,7 +53,7 @@ def test_a_saved_model_loads_in_transformers(
     trainer = stages.sft(tiny_model(dtype=torch.float32), dialogues)
     trainer.train()
     trainer.save_model()
-    assert names(stages.folder) == RUN_FILES | {"config.json", "generation_config.json", "model.safetensors"}
+    assert names(stages.folder) == RUN_FILES | MODEL_FILES
     assert len({file.stat().st_mode for file in stages.folder.iterdir()}) == 1
     loaded = AutoModelForCausalLM.from_pretrained(stages.folder)
     assert torch.equal(loaded(IDS).logits, trainer.model.eval()(IDS).logits)
@@ -53,7 +62,7 @@ def test_a_saved_model_loads_in_transformers(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # asked by peft
+@PEFT_WARNS
 def test_a_saved_adapter_loads_in_peft(
     stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
@@ -62,7 +71,7 @@ def test_a_saved_adapter_loads_in_peft(
     trainer = stages.dpo(base, pairs, given={"peft_config": LoraConfig(r=4, target_modules=["q_proj"])})
     trainer.train()
     trainer.save_model()
-    assert names(stages.folder) == RUN_FILES | {"adapter_config.json", "adapter_model.safetensors"}
+    assert names(stages.folder) == RUN_FILES | ADAPTER_FILES
     loaded = AutoPeftModelForCausalLM.from_pretrained(stages.folder)
     assert torch.equal(loaded(IDS).logits, trainer.model.eval()(IDS).logits)
 
@@ -118,6 +127,139 @@ def test_the_settings_of_a_run_make_the_same_settings(tmp_path: Path, config: An
     first = config(output_dir=str(tmp_path), learning_rate=3e-5, max_tokens_per_row=77)
     again = config(**yaml.safe_load(yaml.safe_dump(first.resolved())))
     assert again.resolved() == first.resolved()
+
+
+def load(folder: Path) -> Any:
+    """The model of a folder in evaluation mode, whatever kind it is."""
+    return load_model(str(folder))
+
+
+ADAPTER = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+
+
+@pytest.fixture
+def base(tiny_model: ModelFactory, tmp_path: Path) -> Path:
+    tiny_model(dtype=torch.float32).save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+@PEFT_WARNS
+def test_a_model_saved_over_another_kind_is_the_only_one(
+    stages: Any, base: Path, tiny_model: ModelFactory, dialogues: list[Dialogue]
+) -> None:
+    adapter = stages.sft(load(base), dialogues, given={"peft_config": ADAPTER})
+    adapter.save_model()
+    (stages.folder / "notes.md").write_text("mine")
+    (stages.folder / "model-00002-of-00002.safetensors").write_text("of an older, larger model")
+    (stages.folder / "model.safetensors.index.json").write_text("{}")
+
+    whole = stages.sft(tiny_model(dtype=torch.float32, seed=1), dialogues)
+    whole.save_model()
+    assert names(stages.folder) == RUN_FILES - {"metrics.jsonl"} | MODEL_FILES | {"notes.md"}
+    assert torch.equal(load(stages.folder)(IDS).logits, whole.model.eval()(IDS).logits)
+
+    again = stages.sft(load(base), dialogues, given={"peft_config": ADAPTER})
+    again.save_model()
+    assert names(stages.folder) == RUN_FILES - {"metrics.jsonl"} | ADAPTER_FILES | {"notes.md"}
+    assert torch.equal(load(stages.folder)(IDS).logits, again.model.eval()(IDS).logits)
+
+
+def test_a_save_that_stops_between_two_files_leaves_no_model(
+    stages: Any, tiny_model: ModelFactory, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather no model than the old config with new weights."""
+    trainer = stages.sft(tiny_model(dtype=torch.float32), dialogues)
+    trainer.save_model()
+
+    def stopped(source: Path, target: Path) -> None:
+        if source.name == "model.safetensors":
+            raise KeyboardInterrupt
+        source.replace(target)
+
+    monkeypatch.setattr(run_folder, "_move", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.save_model()
+    assert not names(stages.folder) & {"config.json", "adapter_config.json", "model.safetensors"}
+
+
+@PEFT_WARNS
+def test_an_adapter_is_not_saved_over_the_model_it_needs(stages: Any, base: Path, dialogues: list[Dialogue]) -> None:
+    with pytest.raises(ConfigError) as error:
+        stages.sft(load(base), dialogues, given={"peft_config": ADAPTER}, output_dir=f"{base}/")
+    assert str(error.value) == (
+        f"output_dir: holds the model that the adapter needs below it (got '{base}/'); name another folder"
+    )
+
+
+@PEFT_WARNS
+def test_an_adapter_names_a_base_that_every_loader_knows(
+    stages: Any, base: Path, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`demo` is a name for people; reports keep it."""
+    monkeypatch.setattr("turnpoint.models.load.embedded_model_file", lambda: Path("demo.gguf"))
+    monkeypatch.setattr("turnpoint.models.load.converted", lambda file: base)
+    trainer = stages.sft(load_model("demo"), dialogues, given={"peft_config": ADAPTER})
+    trainer.save_model()
+    assert json.loads((stages.folder / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
+    assert yaml.safe_load((stages.folder / "config.yaml").read_text())["model"] == "demo"
+    expected = trainer.model.eval()(IDS).logits
+    assert torch.equal(AutoPeftModelForCausalLM.from_pretrained(stages.folder)(IDS).logits, expected)
+    assert torch.equal(load(stages.folder)(IDS).logits, expected)
+
+
+@PEFT_WARNS
+@pytest.mark.parametrize("peft_config", [None, ADAPTER])
+def test_a_stage_names_the_folder_of_the_stage_before(
+    stages: Any, base: Path, dialogues: list[Dialogue], pairs: list[PreferencePair], tmp_path: Path, peft_config: Any
+) -> None:
+    model = load(base)
+    first = stages.sft(model, dialogues, given={"peft_config": peft_config})
+    first.save_model()
+    first.save_model(str(tmp_path / "copy"))
+    second = stages.dpo(first.model, pairs, output_dir=str(tmp_path / "dpo"))
+    second.save_model()
+    folders = (stages.folder, tmp_path / "copy", tmp_path / "dpo")
+    written = [yaml.safe_load((folder / "config.yaml").read_text())["model"] for folder in folders]
+    assert written == [str(base), str(base), str(tmp_path / "copy")]
+    assert f"# Preference optimisation of {tmp_path / 'copy'}\n" in (tmp_path / "dpo" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("put_by_us", [True, False])
+def test_the_built_in_template_is_reported_whoever_put_it_there(
+    stages: Any, tiny_model: ModelFactory, dialogues: list[Dialogue], put_by_us: bool
+) -> None:
+    stages.tokenizer = copy.deepcopy(stages.tokenizer)
+    stages.tokenizer.chat_template = CHATML
+    if not put_by_us:
+        assert ensure_tool_template(stages.tokenizer)
+    assert stages.sft(tiny_model(), dialogues).data_report.general == [
+        "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
+    ]
+
+
+def test_the_last_steps_are_logged(stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]) -> None:
+    """Steps 1 to 5, one log every three: the last one holds steps 4 and 5."""
+    settings = {"per_device_train_batch_size": 4, "max_steps": 5}
+    each = stages.dpo(tiny_model(), pairs, **settings)
+    each.train()
+    rare = stages.dpo(tiny_model(), pairs, **settings, logging_steps=3)
+    rare.train()
+    by_step = {log["step"]: log for log in each.state.log_history if "loss" in log}
+    logged = {log["step"]: log for log in rare.state.log_history if "loss" in log}
+    assert list(logged) == [3, 5]
+    for name in ("loss", "rewards/margins"):
+        assert logged[5][name] == pytest.approx((by_step[4][name] + by_step[5][name]) / 2, abs=1e-6)
+
+
+def test_a_log_that_a_full_disk_cut_short_is_left_out(
+    stages: Any, tiny_model: ModelFactory, dialogues: list[Dialogue]
+) -> None:
+    stages.sft(tiny_model(), dialogues, save_strategy="steps", save_steps=1).train()
+    file = stages.folder / "metrics.jsonl"
+    whole = file.read_text().splitlines(keepends=True)
+    file.write_text(whole[0] + '{"step": 2, "lo')
+    stages.sft(tiny_model(), dialogues).train(resume_from_checkpoint=str(stages.folder / "checkpoint-1"))
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [1, 2, 2]
 
 
 def full_disk(self: Any, folder: str, **options: Any) -> None:

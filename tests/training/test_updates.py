@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.template import Renderer, Turn
 from turnpoint.training import DPOTrainer
+from turnpoint.training import trainer as trainer_module
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -71,6 +72,17 @@ def test_sft_updates_do_not_depend_on_the_cut(stages: Any, tiny_model: ModelFact
     for other in runs[1:]:
         assert losses(other) == pytest.approx(losses(runs[0]), abs=1e-6)  # logged in float32
         torch.testing.assert_close(weights(other.model), weights(runs[0].model), atol=1e-9, rtol=0)
+
+
+def test_device_memory_is_returned_as_often_as_asked(
+    stages: Any, tiny_model: ModelFactory, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight steps; the count starts at step 0, as in transformers."""
+    cleared: list[int] = []
+    trainer = stages.sft(tiny_model(), dialogues, per_device_train_batch_size=2, torch_empty_cache_steps=3)
+    monkeypatch.setattr(trainer_module, "clear_device_cache", lambda: cleared.append(trainer.state.global_step))
+    trainer.train()
+    assert cleared == [0, 3, 6]
 
 
 def test_without_the_tree_the_update_is_the_same(

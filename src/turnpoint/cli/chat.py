@@ -48,10 +48,11 @@ def run(given: Given) -> None:
     """Talk until the user leaves."""
     options = given.build(ChatOptions)
     tools = read_tools(options.tools)
-    model, tokenizer = open_model(given.build(ModelOptions))
-    from turnpoint.sampling import generate_replies
+    from turnpoint.sampling import check_sampling, generate_replies
     from turnpoint.template import Renderer
 
+    check_sampling(options.max_new_tokens, options.temperature)
+    model, tokenizer = open_model(given.build(ModelOptions))
     renderer = Renderer(tokenizer)
 
     def reply(messages: list[Message]) -> str:
@@ -96,7 +97,7 @@ def _answer(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], mess
     while True:
         content, calls = parse_reply(reply(messages))
         if not content and not calls:
-            messages.pop()
+            del messages[max(i for i, message in enumerate(messages) if message.role == "user") :]
             print("(the model said nothing; your last message is taken back)")
             return
         messages.append(Message(role="assistant", content=content, tool_calls=calls))

@@ -1,14 +1,14 @@
 """`turnpoint demo`: the main job on the embedded model and data, from real dialogues to rates of right decisions."""
 
 import copy
-import ctypes
 import gc
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ from turnpoint.cli.output import console, print_json
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.evaluation import DecisionReport, calibrated, evaluate_choices, evaluate_decisions
+from turnpoint.memory import return_freed_memory
 from turnpoint.models import load_model_and_tokenizer
 from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.progress import bars_of_transformers
@@ -33,7 +34,7 @@ from turnpoint.report import comparison, markdown, plot_rewards
 from turnpoint.template import Renderer, TokenizedPair, ensure_tool_template
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-_M_MMAP_THRESHOLD = -3  # of malloc.h
+SOURCE = "demo dialogues of Glaive, API-Bank and SGD (CC BY-SA 4.0); licences in turnpoint/recipes/data"
 GENERATED = "Decisions by greedy generation: share of held-back turns decided rightly"
 CHOSEN = "Decisions by choice: the likeliest of four turns, mean log-prob per token"
 CALIBRATED = "The same choice, each kind's log-prob measured from its mean over all turns"
@@ -69,24 +70,24 @@ def run(given: Given) -> None:
     sft = stage_config(SFTConfig, recipe["sft"]["settings"], f"{where}: sft.settings", output / "sft", options.seed)
     dpo = stage_config(DPOConfig, recipe["dpo"]["settings"], f"{where}: dpo.settings", output / "dpo", options.seed)
     _make(output)
-    _return_freed_memory()
-    with _step("1/6 load SmolLM2-135M-Instruct"):
+    with _step("1/7 load SmolLM2-135M-Instruct"):
         model, tokenizer = load_model_and_tokenizer("demo")
         ensure_tool_template(tokenizer)
-    with _step("2/6 read and split dialogues"):
+    with _step("2/7 read and split dialogues"):
         parts = demo_parts()
         say(f"      {len(parts.sft)} for SFT, {len(parts.pairs)} for pairs, {len(parts.dev)} held back")
     judge = _Judge(tokenizer, parts.dev, recipe["evaluation"] | {"seed": options.seed})
-    with _step("3/6 evaluate the base model"):
+    with _step("3/7 evaluate the base model"):
         judge.add("base", model)
-    with _step("4/6 SFT"):
-        drawn = _draw_dialogues(parts.sft, tokenizer, recipe["sft"], options.seed)
-        _train(SFTTrainer(model, sft, train_dataset=drawn, processing_class=tokenizer))
+    with _step("4/7 SFT"):
+        dialogues = _draw_dialogues(parts.sft, tokenizer, recipe["sft"], options.seed)
+        _train(SFTTrainer(model, sft, train_dataset=dialogues, processing_class=tokenizer))
+    with _step("5/7 evaluate SFT"):
         judge.add("SFT", model)
-    with _step("5/6 pairs and DPO (DiaTool)"):
+    with _step("6/7 pairs and DPO (DiaTool)"):
         pairs = _draw_pairs(parts.pairs, tokenizer, recipe["pairs"], options.seed)
         _train(DPOTrainer(model, args=dpo, train_dataset=pairs, processing_class=tokenizer))
-    with _step("6/6 evaluate SFT + DPO"):
+    with _step("7/7 evaluate SFT + DPO"):
         judge.add("SFT + DPO", model)
     judge.save(output)
     plot_rewards(output / "dpo" / "metrics.jsonl", output / "rewards.png")
@@ -135,16 +136,6 @@ class _Judge:
             console().print(f"\n{title}", comparison(reports), sep="\n")
 
 
-def _return_freed_memory() -> None:
-    """Have the C library give large blocks back to the system as soon as they are freed.
-
-    Rows differ in length, so freed activations leave holes that the next row does not fit: a run of twelve rows peaked
-    at 5.0 GB without this and at 4.3 GB with it, and took 8% longer. Only glibc knows the setting.
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-
-
 def _make(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -153,24 +144,40 @@ def _make(output: Path) -> None:
 
 
 def _train(trainer: SFTTrainer | DPOTrainer) -> None:
-    """Train and save, and give back what only training needs: gradients and the state of the optimiser."""
+    """Train, save, and free the gradients; the optimiser goes with the trainer."""
+    trainer.data_report.splits["train"]["source"] = SOURCE
     trainer.train()
     trainer.save_model()
     trainer.model.zero_grad(set_to_none=True)
-    trainer.optimizer = trainer.lr_scheduler = None
-    gc.collect()
 
 
 def _draw_dialogues(
     dialogues: Sequence[Dialogue], tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], seed: int
 ) -> list[Dialogue]:
-    """As many dialogues as the recipe asks for, among those short enough for a demo."""
+    """As many dialogues and rejections as the recipe asks for, among those short enough for a demo."""
     renderer, longest = Renderer(tokenizer), settings["longest"]
-    short = [dialogue for dialogue in dialogues if len(renderer.tokenize(dialogue).input_ids) <= longest]
-    Random(seed).shuffle(short)
-    drawn = short[: settings["dialogues"]]
-    say(f"      {len(drawn)} of {len(dialogues)} dialogues, from {len(short)} of at most {longest} tokens")
+    rejections = _rejections(dialogues, seed)
+    drawn: list[Dialogue] = []
+    for count, what, candidates in (
+        (settings["dialogues"], "dialogues", dialogues),
+        (settings["rejections"], "dialogues without their tools, which end in a rejection", rejections),
+    ):
+        short = [each for each in candidates if len(renderer.tokenize(each).input_ids) <= longest]
+        drawn += Random(seed).sample(short, min(count, len(short)))
+        say(
+            f"      {min(count, len(short))} of {len(candidates)} {what}, from {len(short)} of at most {longest} tokens"
+        )
+    Random(seed).shuffle(drawn)
     return drawn
+
+
+def _rejections(dialogues: Sequence[Dialogue], seed: int) -> list[Dialogue]:
+    """First requests with other tools than they need, and the rejection that is right then."""
+    pairs = trajectory_pairs(dialogues, writer=PhraseWriter(), kinds=["missing tool"], seed=seed).pairs
+    return [
+        Dialogue(messages=(*pair.prompt, *pair.chosen), tools=pair.tools, id=pair.id, source=pair.source)
+        for pair in pairs
+    ]
 
 
 def _draw_pairs(
@@ -192,7 +199,10 @@ def _draw_pairs(
             drawn.append(pair)
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     say(f"      {len(drawn)} of {len(built.pairs)} pairs, at most {longest} tokens a side: {kinds}")
-    return drawn
+    # Pairs of the first dialogues fill most kinds: in that order training would end on the others alone.
+    groups = [list(group) for _, group in groupby(drawn, key=lambda pair: pair.dialogue_id)]
+    Random(seed).shuffle(groups)
+    return [pair for group in groups for pair in group]
 
 
 def _longest_side(pair: TokenizedPair) -> int:
@@ -204,6 +214,8 @@ def _step(title: str) -> Iterator[None]:
     say(title)
     start = time.monotonic()
     yield
+    gc.collect()  # a trainer and its optimiser hold each other
+    return_freed_memory()
     say(f"      {time.monotonic() - start:.0f} s")
 
 

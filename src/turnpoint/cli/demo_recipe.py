@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, field_validator
 
 from turnpoint.cli.convert import convert, describe
 from turnpoint.cli.given import Given
@@ -25,6 +25,7 @@ class _Part(BaseModel):
 
 class _Sft(_Part):
     dialogues: PositiveInt
+    rejections: NonNegativeInt
     longest: PositiveInt
     settings: dict[str, Any]
 

@@ -1,6 +1,7 @@
 """`turnpoint evaluate decisions|choices MODEL DATA`: what a model decides at the turns of dialogues it has not seen."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from turnpoint.cli.given import Given
@@ -9,7 +10,7 @@ from turnpoint.cli.loading import open_model, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import load_dialogues
-from turnpoint.errors import DataError
+from turnpoint.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,9 @@ class EvaluateOptions(OutputOptions):
         metadata={"help": "turns of each decision at most, drawn at random (a balanced sample); null takes all"},
     )
     seed: int = field(default=0, metadata={"help": "seed of that draw"})
+    max_new_tokens: int = field(
+        default=96, metadata={"help": "tokens of the longest reply, for decisions; choices writes none"}
+    )
 
 
 VERB = Verb(
@@ -43,13 +47,18 @@ VERB = Verb(
 def run(given: Given) -> None:
     """Measure and print the rates."""
     options, data = given.build(EvaluateOptions), given.build(DataOptions)
+    if options.measure == "choices" and "max_new_tokens" in given.values:
+        raise ConfigError("max_new_tokens: choices measures given turns and writes none; leave it out")
     dialogues, notes = load_dialogues(data.dataset, format=data.format, split=data.split, limit=data.limit)
     for note in notes:
         say(note)
+    if without_tools := sum(not dialogue.tools for dialogue in dialogues):
+        say(f"left aside {without_tools} of {len(dialogues)} dialogues, which offer no tools")
     model, tokenizer = open_model(given.build(ModelOptions))
     from turnpoint.evaluation import evaluate_choices, evaluate_decisions
 
-    evaluate = evaluate_decisions if options.measure == "decisions" else evaluate_choices
+    writes = options.measure == "decisions"
+    evaluate = partial(evaluate_decisions, max_new_tokens=options.max_new_tokens) if writes else evaluate_choices
     report = evaluate(
         model, tokenizer, dialogues, per_kind=options.per_kind, seed=options.seed, progress=options.measure
     )

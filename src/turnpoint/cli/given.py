@@ -74,9 +74,14 @@ def _read_words(verb: Verb, words: list[str]) -> tuple[dict[str, _Word], str | N
             continue
         flag, equals, value = word.partition("=")
         if flag == "--config":
-            config = value if equals else _next(words, flag)
+            before, config = config, value if equals else _next(words, flag)
+            if before is not None:
+                raise ConfigError(f"{flag}: given twice (got {before!r} and {config!r}); write one file")
             continue
         option, value_of_flag = _flag(verb, flag, value if equals else None, words)
+        if option.name in found:
+            both = f"{found[option.name].value!r} and {value_of_flag!r}"
+            raise ConfigError(f"{flag}: given twice (got {both}); write it once")
         found[option.name] = _Word(flag, value_of_flag)
     _place(verb, free, found)
     return found, config

@@ -34,8 +34,8 @@ class InspectOptions(OutputOptions):
         default=None, metadata={"help": "Jinja file that takes the place of the tokenizer's own chat template"}
     )
     max_length: int | None = field(default=None, metadata={"help": "tokens above which training would leave a row out"})
-    show: int = field(
-        default=0,
+    show: int | None = field(
+        default=None,
         metadata={"help": "print the first N rows as the model reads them, scored tokens in green; needs --model"},
     )
 
@@ -54,10 +54,7 @@ VERB = Verb(
 def run(given: Given) -> None:
     """Examine the data and print the findings."""
     data, options = given.build(DataOptions), given.build(InspectOptions)
-    if options.model is None:
-        for name in ("show", "max_length", "chat_template"):
-            if getattr(options, name):
-                raise ConfigError(f"--{name}: needs a tokenizer (got {getattr(options, name)}); add --model NAME")
+    _check(options)
     if options.show and options.json:
         raise ConfigError(f"--show: prints text (got {options.show}), and --json prints nothing else; leave one out")
     loaded = load(data.dataset, format=data.format, split=data.split, limit=data.limit)
@@ -69,7 +66,7 @@ def run(given: Given) -> None:
         records: Sequence[Dialogue | PreferencePair] = loaded.records
         tokenized = rows_of(with_progress(records, "Tokenising"), Renderer(tokenizer))
         if not options.json:
-            _show(tokenized.rows[: options.show], tokenizer)
+            _show(tokenized.rows[: options.show or 0], tokenizer)
     findings = examine(loaded.records, tokenized, options.max_length)
     if options.json:
         print_json(
@@ -85,6 +82,17 @@ def run(given: Given) -> None:
     for note in loaded.notes:
         say(note)
     _print_findings(findings, f"{data.dataset}: {len(loaded.records)} rows, format {loaded.format}")
+
+
+def _check(options: InspectOptions) -> None:
+    if options.show is not None and options.show < 1:
+        raise ConfigError(f"--show: must be at least 1 (got {options.show}); leave it out to print no rows")
+    if options.max_length is not None and options.max_length < 1:
+        raise ConfigError(f"--max_length: must be at least 1 (got {options.max_length}); leave it out for no limit")
+    if options.model is None:
+        for name in ("show", "max_length", "chat_template"):
+            if getattr(options, name) is not None:
+                raise ConfigError(f"--{name}: needs a tokenizer (got {getattr(options, name)}); add --model NAME")
 
 
 def _print_findings(findings: Sequence[Finding], title: str) -> None:

@@ -67,6 +67,7 @@ def adapter(given: Given) -> "LoraConfig | None":
                 f"{idle[0]}: has no effect without an adapter (got {given.values[idle[0]]}); add --use_peft"
             )
         return None
+    _check_adapter(options)
     from peft import LoraConfig
 
     try:
@@ -79,6 +80,16 @@ def adapter(given: Given) -> "LoraConfig | None":
         )
     except ValueError as error:
         raise ConfigError(f"lora: {error}") from error
+
+
+def _check_adapter(options: AdapterOptions) -> None:
+    for name in ("lora_r", "lora_alpha"):
+        if getattr(options, name) < 1:
+            raise ConfigError(
+                f"{name}: must be at least 1 (got {getattr(options, name)}); leave it out for the default"
+            )
+    if not 0 <= options.lora_dropout < 1:
+        raise ConfigError(f"lora_dropout: must be in [0, 1) (got {options.lora_dropout}); 0 is the default")
 
 
 def read_tools(path: str | None) -> tuple[Tool, ...]:

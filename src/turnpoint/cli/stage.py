@@ -1,6 +1,7 @@
 """What `sft` and `dpo` have in common: load the data and the model, train, save, say what to do with the result."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from turnpoint.cli.given import Given
@@ -46,9 +47,11 @@ def run_stage(given: Given, stage: Stage) -> None:
     config = given.build(stage.config)
     peft_config = adapter(given)
     data = given.build(TrainingDataOptions)
+    config.check_beside(peft_config, data.eval_dataset)
     sources = {"train": data.dataset} | ({"eval": data.eval_dataset} if data.eval_dataset else {})
     loaded = {part: _load(stage, data, source) for part, source in sources.items()}
-    model, tokenizer = open_model(given.build(ModelOptions))
+    model_options = given.build(ModelOptions)
+    model, tokenizer = open_model(model_options)
     trainer = stage.trainer(
         model=model,
         args=config,
@@ -57,6 +60,7 @@ def run_stage(given: Given, stage: Stage) -> None:
         processing_class=tokenizer,
         peft_config=peft_config,
     )
+    trainer.run_settings = _settings(data, model_options, given.build(AdapterOptions))
     for part, source in sources.items():
         trainer.data_report.splits[part] |= {"source": source, "notes": list(loaded[part][1])}
     result = trainer.train(resume_from_checkpoint=config.resume_from_checkpoint)
@@ -73,6 +77,12 @@ def _load(stage: Stage, data: TrainingDataOptions, source: str) -> Records:
     for note in loaded[1]:
         say(note)
     return loaded
+
+
+def _settings(data: TrainingDataOptions, model: ModelOptions, adapter: AdapterOptions) -> dict[str, Any]:
+    """What the run was given beside the settings of its stage, as a file of `--config` names it."""
+    given = asdict(data) | asdict(model) | (asdict(adapter) if adapter.use_peft else {})
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _last_log(history: list[dict[str, Any]]) -> dict[str, Any]:

@@ -33,15 +33,20 @@ def read_preference(row: Mapping[str, Any], where: str, changes: Changes) -> Pre
 
 
 def _prompt(row: Mapping[str, Any], where: str) -> list[Message]:
-    parts = [row["instruction"], row.get("input") or ""]
-    user = parse(Message, {"role": "user", "content": "\n".join(part for part in parts if part)}, where, "instruction")
+    parts = [_text(row, "instruction", where), _text(row, "input", where)]
+    user = Message(role="user", content="\n".join(part for part in parts if part))
     if not row.get("system"):
         return [user]
     return [parse(Message, {"role": "system", "content": row["system"]}, where, "system"), user]
 
 
 def _reply(row: Mapping[str, Any], field: str, where: str) -> list[Message]:
-    text = row[field]
-    if text is not None and not isinstance(text, str):
-        raise DataError(f"{where}: {field}: must be a string beside an instruction (got {text!r:.80})")
+    text = _text(row, field, where)
     return [Message(role="assistant", content=text)] if text else []
+
+
+def _text(row: Mapping[str, Any], field: str, where: str) -> str:
+    value = row.get(field)
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{where}: {field}: must be a string in a row with an instruction (got {value!r:.80})")
+    return value or ""

@@ -12,10 +12,11 @@ from turnpoint.hub import reachable
 
 
 def given_rows(rows: Iterable[Any], changes: Changes) -> Iterator[Row]:
-    """Rows of a `datasets.Dataset` or of any iterable of mappings, free of keys that Arrow filled with None."""
+    """Rows of any iterable of mappings; those of the `datasets` library free of keys that Arrow filled with None."""
+    through_arrow = any(kind.__module__.partition(".")[0] == "datasets" for kind in type(rows).__mro__)
     for i, row in enumerate(rows):
         where = f"row {i}"
-        if isinstance(row, Mapping):
+        if through_arrow and isinstance(row, Mapping):
             row, count = strip_none(row)
             changes.add("stripped keys filled with None (Arrow)", where, count)
         yield Row(where, row)

@@ -5,6 +5,7 @@ question on the way to a call is a slot question when the user's reply gives a v
 confirmation when it asks for a go-ahead and the call uses nothing of the reply.
 """
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -12,19 +13,29 @@ from turnpoint.dialogue.kinds import Decision, State
 from turnpoint.dialogue.types import Dialogue, Message
 
 _APOSTROPHE = "['\u2019]"
-# A refusal says early that the assistant is not able to. None are "I'm sorry to hear that", "they do not have live
-# music" and "I don't have your number yet".
+_CANNOT = rf"can(?:not|{_APOSTROPHE}t| not)\b(?! (?:wait|believe|thank|help but)\b)"
+_ADVERBS = r"(?:,? (?:\w+ly|also|just|still|now),?){0,2} "
+# A refusal says early, in the present, that the assistant is not able to: "I cannot", "sorry, but cannot", "this cannot
+# be done". None are "I'm sorry to hear that", "your booking cannot be changed", "the hotel does not have a pool" and
+# "I don't have your number yet".
 _REFUSAL = re.compile(
-    rf"\b(?:(?:am|{_APOSTROPHE}m|are) (?:currently )?(?:unable|not able|not capable)"
-    rf"|(?<!it )(?<!they )(?<!you )(?<!do )(?:can(?:not|{_APOSTROPHE}t| not)\b"
-    rf"|(?:do not|don{_APOSTROPHE}t|not) (?:currently )?have\b(?! (?:your|enough|all)\b))"
+    rf"\A(?:{_CANNOT}|unable)|\b(?:(?:I|we|my \w+|our \w+){_ADVERBS}"
+    rf"(?:{_CANNOT}|(?:do not|don{_APOSTROPHE}t)(?: currently)? have\b(?! (?:your|enough|all)\b))"
+    rf"|(?:I am|we are|(?:I|we){_APOSTROPHE}(?:m|re)){_ADVERBS}(?:unable|not (?:\w+ly )?(?:able|capable|equipped))\b"
+    rf"|(?:this|that|it) {_CANNOT} be done|(?:but|sorry,?) (?:{_CANNOT}|unable)"
     r"|beyond (?:my|what)|outside (?:of )?(?:my|what)|no (?:tool|function|way for me)\b"
-    r"|none of (?:my|the) (?:tools|functions)|not (?:able|equipped|supported|something I)\b"
+    r"|none of (?:my|the) (?:tools|functions)|not (?:supported|something I)\b"
     rf"|(?:isn{_APOSTROPHE}t|is not|not) available to me|lack the)",
     re.IGNORECASE,
 )
+_SUBJECT = r"(?:I|you|your|we|it|they|the|this|that|there)\b"
+# A question shows in its mark, or in a verb before its subject: "Where are you going to." To be told to tell something
+# is a request too.
 _REQUEST = re.compile(
-    r"\?|\b(?:(?:please|kindly) (?:provide|tell|give|share|specify|enter|confirm|verify|let me know)"
+    rf"\?|(?:\A|[.!] )\s*(?:(?:what|which|when|where|who|how)(?: (?!{_SUBJECT})\w+){{0,2}}?"
+    rf" (?:is|are|do|does|did|will|would|can|could|should) {_SUBJECT}|(?:do|are|will|would|can|could) you\b)"
+    r"|\b(?:(?:please|kindly) (?:provide|tell|give|share|specify|enter|confirm|verify|let me know"
+    r"|choose|clarify|describe|indicate|name|pick|select|state)"
     r"|(?:provide|give|tell) me"
     r"|let me know (?:the|your|which|what|when|where|how)"
     r"|I (?:will |just |also |first )?need (?:to know |your |the |some |a few |more ))",
@@ -59,6 +70,17 @@ def asks(text: str) -> bool:
 def states_something(text: str) -> bool:
     """Whether a sentence of the text is not a question."""
     return any(not asks(sentence) for sentence in _SENTENCE.findall(text) if sentence.strip())
+
+
+def reports(text: str, before: Sequence[Message]) -> bool:
+    """Whether the text names a value of the tool result before it that no one has said yet: "How about Rosa's?"."""
+    *earlier, result = before
+    if result.role != "tool":
+        return False
+    sent = [leaf for message in earlier for call in message.tool_calls for leaf in _leaves(call.arguments)]
+    said = " ".join([*(message.content or "" for message in earlier), *sent])
+    values = [_normal(value) for value in _leaves(_value(result.content or ""))]
+    return any(_holds(text, value) and not _holds(said, value) for value in values)
 
 
 def decisions(dialogue: Dialogue) -> tuple[Decision, ...]:
@@ -109,7 +131,8 @@ def _kind_of_question(messages: Sequence[Message], i: int) -> Decision:
     """Read on to the next call: a question on the way to it asks for slots or for a go-ahead."""
     replies: list[str] = []
     question = messages[i].content or ""
-    if _CLOSING.search(question):
+    greets = not any(message.role == "user" for message in messages[:i])
+    if greets or _CLOSING.search(question):
         return Decision.COMPLETION
     for message in messages[i + 1 :]:
         if message.role == "user":
@@ -124,6 +147,13 @@ def _kind_of_question(messages: Sequence[Message], i: int) -> Decision:
         elif message.role == "tool" or message.tool_calls or not asks(message.content or ""):
             break
     return Decision.COMPLETION
+
+
+def _value(result: str) -> object:
+    try:
+        return json.loads(result)
+    except json.JSONDecodeError:
+        return result
 
 
 def _leaves(value: object) -> list[str]:

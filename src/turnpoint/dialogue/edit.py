@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from turnpoint.dialogue.decisions import decisions
+from turnpoint.dialogue.kinds import Decision
 from turnpoint.dialogue.types import Dialogue, Message, Tool
 
 
@@ -21,13 +23,18 @@ def join_adjacent_turns(dialogue: Dialogue) -> Dialogue:
 
 
 def opening(dialogue: Dialogue, answers: int = 1) -> Dialogue:
-    """The dialogue up to its `answers`-th answer to a tool result, and the whole of it where it has fewer."""
+    """The dialogue up to its `answers`-th answer to a tool result, and the whole of it where it has fewer.
+
+    Its turns are labelled with their decisions, since what a question is for shows in what comes after it.
+    """
+    messages = list(dialogue.messages)
     found = 0
-    for i, (before, message) in enumerate(zip(dialogue.messages, dialogue.messages[1:], strict=False), start=1):
-        found += before.role == "tool" and message.role == "assistant" and not message.tool_calls
+    for i, decision in zip(dialogue.turns, decisions(dialogue), strict=True):
+        messages[i] = messages[i].model_copy(update={"decision": decision})
+        found += decision is Decision.COMPLETION and i > 0 and messages[i - 1].role == "tool"
         if found == answers:
-            return dialogue.model_copy(update={"messages": dialogue.messages[: i + 1]})
-    return dialogue
+            return dialogue.model_copy(update={"messages": tuple(messages[: i + 1])})
+    return dialogue.model_copy(update={"messages": tuple(messages)})
 
 
 def with_tools(dialogue: Dialogue, more: Iterable[Tool]) -> Dialogue:

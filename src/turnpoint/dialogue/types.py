@@ -59,7 +59,7 @@ class Tool(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _unwrap(cls, raw: Any) -> Any:
-        """Take `{"type": "function", "function": {...}}`, the bare function, or either as a JSON string."""
+        """Take `{"type": "function", "function": {...}}`, flat or nested, the bare function, or a JSON string of it."""
         if isinstance(raw, str):
             raw = _json(raw, "a tool given as a string must be JSON")
         if not isinstance(raw, Mapping):
@@ -68,9 +68,19 @@ class Tool(BaseModel):
         function = tool.get("function")
         if tool.get("type") == "function" and isinstance(function, Mapping):
             tool = dict(function)
+        if tool.get("type") == "function":
+            del tool["type"]
         tool["description"] = tool.get("description") or ""
         tool["parameters"] = tool.get("parameters") or {"type": "object", "properties": {}}
         return tool
+
+    @field_validator("parameters")
+    @classmethod
+    def _required_is_a_list(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        required = parameters.get("required") or []
+        if not isinstance(required, list | tuple) or not all(isinstance(name, str) for name in required):
+            raise ValueError(f'required: must be a list of parameter names, such as ["city"] (got {short(required)})')
+        return parameters
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -165,6 +175,8 @@ class Dialogue(_Frozen):
     def _check(self) -> Self:
         if not self.messages:
             raise ValueError("messages is empty; a dialogue needs at least one message")
+        if self.verbatim:
+            _check_verbatim(self.messages, "messages")
         _check_known_tools(self.messages, self.tools, "messages")
         object.__setattr__(self, "messages", _match_results(self.messages, "messages"))
         return self
@@ -211,6 +223,9 @@ class PreferencePair(_Frozen):
                 )
         if [m.said for m in self.chosen] == [m.said for m in self.rejected]:
             raise ValueError("chosen and rejected are equal; nothing is preferred, remove the pair")
+        if self.verbatim:
+            _check_verbatim(self.prompt + self.chosen, "(prompt + chosen)")
+            _check_verbatim(self.prompt + self.rejected, "(prompt + rejected)")
         _check_known_tools(self.prompt, self.tools, "prompt")
         _check_known_tools(self.chosen, self.tools, "chosen")
         shared = len(self.prompt)
@@ -233,6 +248,23 @@ class PreferencePair(_Frozen):
 
 
 Record = TypeVar("Record", bound=BaseModel)
+
+
+def short(value: Any, limit: int = 80) -> str:
+    """A value for an error, at most `limit` characters of it."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def answered(result: Message, waiting: Sequence[ToolCall]) -> int | None:
+    """Index of the waiting call that a tool result answers: by id where both have one, else by name, else the oldest.
+
+    None where nothing waits, or no call has the id of the result.
+    """
+    if result.tool_call_id and any(call.id for call in waiting):
+        return next((i for i, call in enumerate(waiting) if call.id == result.tool_call_id), None)
+    named = (i for i, call in enumerate(waiting) if call.name == result.name)
+    return next(named, 0 if waiting else None)
 
 
 def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "") -> Record:
@@ -261,20 +293,15 @@ def _first_fault(error: ValidationError, field: str) -> str:
     if fault["type"] == "literal_error" and fault["loc"][-1] == "role":
         rule = "unknown role; use system, user, assistant or tool"
     # Rules of our own name the value where it helps; for a whole dialogue it would bury the line.
-    value = "" if isinstance(fault["input"], Mapping) else f" (got {_short(fault['input'])})"
+    value = "" if isinstance(fault["input"], Mapping) else f" (got {short(fault['input'])})"
     return (f"{field}: " if field else "") + rule + value
-
-
-def _short(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _json(text: str, rule: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{rule}: {error.msg} at character {error.pos} of {_short(text)}") from None
+        raise ValueError(f"{rule}: {error.msg} at character {error.pos} of {short(text)}") from None
 
 
 def _arguments(raw: Any) -> Any:
@@ -283,7 +310,7 @@ def _arguments(raw: Any) -> Any:
     if isinstance(raw, str):
         raw = _json(raw, "arguments must be a JSON object")
     if not isinstance(raw, Mapping):
-        raise ValueError(f"arguments must be a JSON object, not {_short(raw)}")
+        raise ValueError(f"arguments must be a JSON object, not {short(raw)}")
     return dict(raw)
 
 
@@ -293,6 +320,21 @@ def _tools(raw: Any) -> Any:
     if isinstance(raw, str):
         raw = _json(raw, "tools given as a string must be a JSON list")
     return [raw] if isinstance(raw, Mapping) else raw
+
+
+def _check_verbatim(messages: Sequence[Message], field: str) -> None:
+    """Only the last message of a verbatim text is scored, and only contents are written."""
+    last = messages[-1]
+    if last.role != "assistant":
+        raise ValueError(
+            f"verbatim: {field}[-1] must be the assistant's, since it is what a verbatim row teaches (got role"
+            f" {last.role!r}); end with an assistant message, or leave verbatim out"
+        )
+    if last.tool_calls or any(message.role == "assistant" for message in messages[:-1]):
+        raise ValueError(
+            f"verbatim: {field} must hold one assistant message, the last, without tool_calls, since no other would be"
+            " learnt; leave verbatim out to render a chat"
+        )
 
 
 def _check_known_tools(messages: Sequence[Message], tools: Sequence[Tool], field: str) -> None:
@@ -313,11 +355,10 @@ def _match_results(messages: tuple[Message, ...], field: str) -> tuple[Message, 
     matched: list[Message] = []
     for i, message in enumerate(messages):
         if message.role == "tool":
-            call = _waiting_call(message, waiting)
-            if call is None and not written_out:
+            found = answered(message, waiting)
+            if found is None and not written_out:
                 raise ValueError(f"{field}[{i}] is a tool result without a call; it must follow the call it answers")
-            if call is not None:
-                waiting.remove(call)
+            call = None if found is None else waiting.pop(found)
             if call is not None and call.id and message.tool_call_id != call.id:
                 message = message.model_copy(update={"tool_call_id": call.id})
         elif message.role == "assistant":
@@ -325,10 +366,3 @@ def _match_results(messages: tuple[Message, ...], field: str) -> tuple[Message, 
             written_out = "<tool_call>" in (message.content or "")
         matched.append(message)
     return tuple(matched)
-
-
-def _waiting_call(result: Message, waiting: Sequence[ToolCall]) -> ToolCall | None:
-    if result.tool_call_id and any(call.id for call in waiting):
-        return next((call for call in waiting if call.id == result.tool_call_id), None)
-    named = (call for call in waiting if call.name == result.name)
-    return next(named, waiting[0] if waiting else None)

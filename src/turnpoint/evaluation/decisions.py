@@ -2,8 +2,9 @@
 
 A call passes when a tool of the right name is called; whether its arguments are right is counted beside it. A slot
 question passes when the reply asks and calls nothing. A rejection passes when the reply says that it cannot be done and
-calls nothing. An answer passes when the reply says something, calls nothing and refuses nothing. A call that cannot be
-read is a call that failed: it passes nowhere.
+calls nothing. An answer passes when the reply says something, calls nothing and refuses nothing; a question says
+something where it names a value of the result: "How about Rosa's?". A call that cannot be read is a call that failed:
+it passes nowhere.
 """
 
 import json
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from turnpoint.dialogue import Decision, Dialogue, ToolCall
-from turnpoint.dialogue.decisions import asks, refuses, states_something
+from turnpoint.dialogue.decisions import asks, refuses, reports, states_something
 from turnpoint.evaluation.items import DecisionItem, decision_items
 from turnpoint.evaluation.rates import DecisionReport, Verdict
 from turnpoint.sampling import generate_replies
@@ -44,7 +45,7 @@ def evaluate_decisions(
     """
     items = decision_items(dialogues, per_kind=per_kind, seed=seed)
     renderer = Renderer(tokenizer)
-    prompts = [renderer.prompt_ids(item.context, item.tools) for item in items]
+    prompts = [renderer.prompt_ids(item.context, item.tools, item.source) for item in items]
     replies = generate_replies(model, tokenizer, prompts, max_new_tokens=max_new_tokens, progress=progress)
     return DecisionReport([verdict(item, reply) for item, reply in zip(items, replies, strict=True)])
 
@@ -83,7 +84,7 @@ def passes(item: DecisionItem, reply: str) -> bool:
         case Decision.RELEVANCE:
             return not calls and refuses(text)
         case _:
-            return not calls and not refuses(text) and states_something(text)
+            return not calls and not refuses(text) and (states_something(text) or reports(text, item.context))
 
 
 def right_arguments(item: DecisionItem, reply: str) -> bool:

@@ -5,6 +5,7 @@ from random import Random
 from typing import NamedTuple
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall, decisions
+from turnpoint.errors import ConfigError
 from turnpoint.pairs.trajectories import distractors
 
 KINDS = (Decision.CALL, Decision.SLOT, Decision.RELEVANCE, Decision.COMPLETION)
@@ -31,7 +32,12 @@ def decision_items(dialogues: Sequence[Dialogue], *, per_kind: int | None = None
         dialogues: held back from training.
         per_kind: turns of each decision at most, drawn at random; None takes all.
         seed: of the draw and of the tools that replace the fitting ones.
+
+    Raises:
+        ConfigError: `per_kind` is not positive.
     """
+    if per_kind is not None and per_kind < 1:
+        raise ConfigError(f"per_kind: must be at least 1 turn, or null for all (got {per_kind})")
     random = Random(seed)
     pool = list({tool.name: tool for dialogue in dialogues for tool in dialogue.tools}.values())
     items = [item for dialogue in dialogues if dialogue.tools for item in _items(dialogue, pool, random)]
@@ -49,7 +55,9 @@ def _items(dialogue: Dialogue, pool: Sequence[Tool], random: Random) -> list[Dec
         context = dialogue.messages[:i]
         calls = next((m.tool_calls for m in dialogue.messages[i:] if m.tool_calls), ())
         source = f"{dialogue.source} message {i}"
-        if kind in KINDS and context and (kind is not Decision.COMPLETION or context[-1].role == "tool"):
+        if not any(message.role == "user" for message in context):
+            continue
+        if kind in KINDS and (kind is not Decision.COMPLETION or context[-1].role == "tool"):
             found.append(DecisionItem(context, dialogue.tools, kind, calls, source))
         first_request = not any(message.role == "assistant" for message in context)
         if kind in (Decision.CALL, Decision.SLOT) and first_request and calls:

@@ -3,3 +3,4 @@
 from turnpoint.models.load import load_model as load_model
 from turnpoint.models.load import load_model_and_tokenizer as load_model_and_tokenizer
 from turnpoint.models.load import load_tokenizer as load_tokenizer
+from turnpoint.models.load import loadable_name as loadable_name

@@ -84,15 +84,25 @@ def load_model_and_tokenizer(
     return model, load_tokenizer(name, trust_remote_code=trust_remote_code)
 
 
-def _resolve(name: str) -> str:
-    """What transformers loads from: a folder, or a hub name where the hub can be reached."""
+def loadable_name(name: str) -> str:
+    """The name by which transformers and peft know a model: the converted folder of `demo` and of a `.gguf` file.
+
+    Raises:
+        CheckpointError: the file is not there, or cannot be converted.
+    """
     if name == "demo":
-        return str(converted(embedded_model_file()))
+        return str(converted(embedded_model_file()).resolve())
     if name.endswith(".gguf"):
         file = Path(name)
         if not file.is_file():
             raise CheckpointError(f"model {name}: no such file; check the path")
-        return str(converted(file))
+        return str(converted(file).resolve())
+    return name
+
+
+def _resolve(name: str) -> str:
+    """What transformers loads from: a folder, or a hub name where the hub can be reached."""
+    name = loadable_name(name)
     if Path(name).is_dir() or reachable():
         return name
     try:

@@ -14,7 +14,7 @@ _QUESTIONS = (
     "What {is} the {slots}?", "What {slots} would you like?", "Which {slots} should I use?",
     "Could you tell me the {slots}?", "Please provide the {slots}.", "Can you give me the {slots}?",
     "What {is} your {slots}?", "I need the {slots} first.", "May I have the {slots}?", "And the {slots}?",
-    "Do you have a {slots} in mind?", "Could you specify the {slots}, please?",
+    "Do you have any {slots} in mind?", "Could you specify the {slots}, please?",
 )  # fmt: skip
 _REPLIES = (
     "{values}.",

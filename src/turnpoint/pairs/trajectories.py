@@ -70,13 +70,14 @@ class Sides(NamedTuple):
 
 
 def forks(dialogue: Dialogue) -> list[Fork]:
-    """Every turn that decides between calling, asking, answering and rejecting."""
+    """Every turn that decides between calling, asking, answering and rejecting what the user has said."""
     kinds = dict(zip(dialogue.turns, decisions(dialogue), strict=True))
+    said = next((i for i, message in enumerate(dialogue.messages) if message.role == "user"), len(dialogue.messages))
     answers = [i for i, kind in kinds.items() if kind in (Decision.COMPLETION, Decision.RELEVANCE)]
     found = []
     for start, kind in kinds.items():
         answer = next((i for i in answers if i >= start), None)
-        if answer is not None and kind is not Decision.CONFIRM:
+        if start > said and answer is not None and kind is not Decision.CONFIRM:
             found.append(Fork(dialogue, start, answer + 1, kind))
     return found
 
@@ -202,9 +203,12 @@ def trajectory_pairs(
 
 
 def distractors(fitting: Sequence[Tool], pool: Sequence[Tool], random: Random, most: int = 3) -> tuple[Tool, ...]:
-    """One to `most` tools of `pool` that do not do what the fitting ones do, as far as their names tell."""
+    """One to `most` tools of `pool` that do not do what the fitting ones do, as far as their names tell.
+
+    A tool whose name tells nothing, such as `SearchEngine`, may do anything and is no distractor.
+    """
     names, taken = {tool.name for tool in fitting}, {word for tool in fitting for word in _stem(tool.name)}
-    far = [tool for tool in pool if tool.name not in names and not taken & _stem(tool.name)]
+    far = [tool for tool in pool if tool.name not in names and _stem(tool.name) and not taken & _stem(tool.name)]
     return tuple(random.sample(far, k=min(len(far), random.randint(1, most))))
 
 
@@ -214,23 +218,9 @@ def _stem(name: str) -> set[str]:
     return {word.rstrip("s") for word in words if len(word) > 2 and not word.isdigit()} - _COMMON_WORDS
 
 
-_COMMON_WORDS = {
-    "query",
-    "search",
-    "check",
-    "find",
-    "create",
-    "generate",
-    "calculate",
-    "with",
-    "from",
-    "user",
-    "modify",
-    "get",
-    "book",
-    "add",
-    "delete",
-    "cancel",
+_COMMON_WORDS = {  # verbs, and nouns for what any tool does
+    *("add", "book", "calculate", "cancel", "check", "create", "delete", "find", "generate", "get", "modify", "query"),
+    *("engine", "from", "search", "searcher", "tool", "user", "with"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from turnpoint.data import load_dialogues
 from turnpoint.data.split import part_of
-from turnpoint.dialogue import Decision, Dialogue, Tool, decisions, join_adjacent_turns, opening, with_tools
+from turnpoint.dialogue import Decision, Dialogue, Message, Tool, decisions, join_adjacent_turns, opening, with_tools
 from turnpoint.pairs.trajectories import distractors
 
 DATA = Path(__file__).parent / "data"
@@ -31,8 +31,8 @@ def demo_parts() -> Parts:
     same tools, for both repeat their scenarios: seven dialogues delete an account. Held-back dialogues of these two
     thus use sets of tools that training never sees; SGD comes with a dev part of its own. To fit a demo on two cores,
     dialogues without tools are left out, each is cut after its first answer to a tool result, which is where its
-    decisions about one request end, and a result that is a list keeps its first entry. Dialogues with a single tool get
-    others beside it.
+    decisions about one request end, what is said beside a call is dropped, so that its first token tells what a turn
+    does, and a result that is a list keeps its first entry. Dialogues with a single tool get others beside it.
     """
     glaive = _ready(DATA / "glaive" / "glaive_toolcall_en_demo.json")
     api_bank = _ready(DATA / "api_bank" / "dialogues.jsonl")
@@ -82,14 +82,16 @@ def _renamed(dialogue: Dialogue) -> Dialogue:
 
 
 def _shortened(dialogue: Dialogue) -> Dialogue:
-    """The dialogue with the first entry of each tool result that is a list."""
-    messages = tuple(
-        message.model_copy(update={"content": _first_entry(message.content or "")})
-        if message.role == "tool"
-        else message
-        for message in dialogue.messages
-    )
-    return dialogue.model_copy(update={"messages": messages})
+    """The dialogue with nothing beside its calls, and the first entry of each tool result that is a list."""
+    return dialogue.model_copy(update={"messages": tuple(_shortened_message(each) for each in dialogue.messages)})
+
+
+def _shortened_message(message: Message) -> Message:
+    if message.tool_calls:
+        return message.model_copy(update={"content": None})
+    if message.role == "tool":
+        return message.model_copy(update={"content": _first_entry(message.content or "")})
+    return message
 
 
 def _first_entry(result: str) -> str:

@@ -1,12 +1,15 @@
 """Replies from a model in this process, in batches of similar length."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from turnpoint.errors import TemplateError
+from turnpoint.errors import ConfigError, TemplateError
 from turnpoint.progress import with_progress
+from turnpoint.template import Renderer
 from turnpoint.tree import evaluating
 
 _BATCH_TOKENS = 4096  # prompt tokens of a batch, padding included
@@ -22,7 +25,7 @@ def generate_replies(
     seed: int = 0,
     progress: str | None = None,
 ) -> list[str]:
-    """What the model writes after each prompt, up to its end-of-turn token, which is left out.
+    """What the model writes after each prompt, up to the end of its turn, which is left out.
 
     Args:
         model: a causal language model.
@@ -37,18 +40,39 @@ def generate_replies(
         One text for each prompt, in their order. Special tokens other than the end are kept: they may mark calls.
 
     Raises:
-        TemplateError: neither the tokenizer nor the model has an end-of-turn token.
+        ConfigError: `max_new_tokens` or `temperature` is out of range.
+        TemplateError: neither the tokenizer, the model nor the template has an end-of-turn token.
     """
+    check_sampling(max_new_tokens, temperature)
     replies = [""] * len(prompts)
     batches = _batches(prompts)
-    ends = _end_tokens(model, tokenizer)
+    ends = _ends(model, tokenizer)
     with torch.no_grad(), torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
         for batch in with_progress(batches, progress):
-            written = _generate(model, [prompts[i] for i in batch], ends, max_new_tokens, temperature)
+            written = _generate(model, [prompts[i] for i in batch], ends.tokens, max_new_tokens, temperature)
             for i, ids in zip(batch, written, strict=True):
-                replies[i] = tokenizer.decode(_until(ids, ends), skip_special_tokens=False).strip()
+                replies[i] = _first_turn(ids, ends, tokenizer)
     return replies
+
+
+def check_sampling(max_new_tokens: int, temperature: float) -> None:
+    """Refuse settings under which nothing can be written.
+
+    Raises:
+        ConfigError: one of them is out of range.
+    """
+    if max_new_tokens < 1:
+        raise ConfigError(f"max_new_tokens: must be at least 1 token (got {max_new_tokens})")
+    if not 0 <= temperature < math.inf:
+        raise ConfigError(f"temperature: must be 0 (greedy) or a positive number (got {temperature})")
+
+
+class _Ends(NamedTuple):
+    """What ends a turn."""
+
+    tokens: list[int]  # one at least
+    markers: tuple[str, ...]  # of the template, where no end token of the model is one of them
 
 
 def _batches(prompts: Sequence[list[int]]) -> list[list[int]]:
@@ -82,16 +106,29 @@ def _generate(
     return ids
 
 
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The tokens that end a turn: the tokenizer's and the model's own, one at least."""
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> _Ends:
+    """The end tokens of the tokenizer and of the model, and the template's markers where none of these is one.
+
+    A base model with a chat template may have <|endoftext|> for its EOS while its turns end in <|im_end|>. Where the
+    EOS is a marker it is enough: other markers may end parts of a turn, such as its reasoning.
+    """
     configured = getattr(model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
-    ends = list(dict.fromkeys(token for token in (tokenizer.eos_token_id, *listed) if token is not None))
-    if not ends:
+    tokens = [token for token in (tokenizer.eos_token_id, *listed) if token is not None]
+    markers = Renderer(tokenizer).turn_ends
+    ids = {marker: tokenizer(marker, add_special_tokens=False)["input_ids"] for marker in markers}
+    if any([token] in ids.values() for token in tokens):
+        markers = ()
+    tokens += [ids[marker][0] for marker in markers if len(ids[marker]) == 1]
+    if not tokens:
         raise TemplateError(f"tokenizer {tokenizer.name_or_path}: has no end-of-turn token; set its eos_token")
-    return ends
+    return _Ends(list(dict.fromkeys(tokens)), markers)
 
 
-def _until(ids: list[int], ends: list[int]) -> list[int]:
-    end = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-    return ids[:end]
+def _first_turn(ids: list[int], ends: _Ends, tokenizer: PreTrainedTokenizerFast) -> str:
+    """The text of what was written before the first end."""
+    end = next((i for i, token in enumerate(ids) if token in ends.tokens), len(ids))
+    text = str(tokenizer.decode(ids[:end], skip_special_tokens=False))
+    for marker in ends.markers:
+        text = text.partition(marker)[0]
+    return text.strip()

@@ -37,4 +37,4 @@ def ensure_tool_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
     default = _SYSTEM_BLOCK.match(asked)
     head = f"{{%- set default_system = {json.dumps(default[1], ensure_ascii=False)} %}}\n" if default else ""
     tokenizer.chat_template = head + chatml_tools()
-    return f"{engine.name} has no tools: the built-in ChatML tool template takes its place and is saved with the model"
+    return f"{engine.name} has no tools: the built-in ChatML tool template takes its place"

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from turnpoint.dialogue import Message, Tool, ToolCall
 from turnpoint.errors import TemplateError
 from turnpoint.template.messages import CallForm, template_messages
-from turnpoint.template.segments import Markers
+from turnpoint.template.segments import Markers, common_length
 
 # Defined before a template, this macro takes the place of the function with which templates refuse a dialogue.
 _NO_REFUSAL = "{% macro raise_exception(message) %}{% endmacro %}\n"
@@ -80,6 +80,12 @@ class Engine:
             text = self.tokenizer.apply_chat_template(
                 list(messages), tools=offered, chat_template=template, add_generation_prompt=generation, tokenize=False
             )
+        except jinja2.TemplateSyntaxError as error:
+            line = error.lineno - (0 if refusing else _NO_REFUSAL.count("\n"))
+            raise TemplateError(
+                f"{where}: {self.name} is no valid Jinja: line {line}: {' '.join(str(error.message).split())};"
+                " mend it, or pass another: --chat_template FILE"
+            ) from None
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
             raise TemplateError(
                 f"{where}: {self.name} refuses the dialogue: {' '.join(str(error).split())};"
@@ -118,18 +124,19 @@ class Engine:
         first, middle, last = self.segments([asks, answers, asks, answers], (), self._where)
         prompt = self.render([asks], (), self._where, refusing=False)
         generation = self.render([asks], (), self._where, generation=True, refusing=False)
-        common = _common(first, generation)
-        header = common[len(_common(common, prompt)) :]
+        common = first[: common_length(first, generation)]
+        header = common[common_length(common, prompt) :]
         return Markers(header, generation[len(common) - len(header) :] if header else "", self._ends(middle, last))
 
     @cached_property
     def shows_tools(self) -> bool:
-        """Whether tools appear in a rendering."""
+        """Whether tools appear in a rendering.
+
+        Raises:
+            TemplateError: the template fails.
+        """
         asks = [{"role": "user", "content": "hello"}]
-        try:
-            return _PROBE_TOOL.name in self.render(asks, (_PROBE_TOOL,), self._where, refusing=False)
-        except TemplateError:
-            return False
+        return _PROBE_TOOL.name in self.render(asks, (_PROBE_TOOL,), self._where, refusing=False)
 
     @cached_property
     def call_form(self) -> CallForm | None:
@@ -164,8 +171,3 @@ class Engine:
     def _tokens(self, text: str) -> list[str]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return [text[start:end] for start, end in encoded["offset_mapping"]]
-
-
-def _common(a: str, b: str) -> str:
-    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return a[:length]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from turnpoint.dialogue import Message, ToolCall
+from turnpoint.dialogue.types import answered
 
 _ID_LENGTH = 9  # what templates that check ids ask for
 
@@ -38,10 +39,11 @@ def template_messages(messages: Sequence[Message], form: CallForm) -> list[dict[
                     rendered["function"]["arguments"] = json.dumps(call.arguments, ensure_ascii=False)
             if form.content_left_out and not message.content:
                 entry["content"] = None
-        elif message.role == "tool" and waiting:
-            answered = _answered(message, waiting)
-            call, entry["tool_call_id"] = waiting.pop(answered)
-            entry.setdefault("name", call.name)
+        elif message.role == "tool":
+            found = answered(message, [call for call, _ in waiting])
+            if found is not None:
+                call, entry["tool_call_id"] = waiting.pop(found)
+                entry.setdefault("name", call.name)
         plain.append(entry)
     return plain
 
@@ -50,10 +52,3 @@ def _call_id(given: str | None, counted: int, form: CallForm) -> str:
     if given and not (form.short_ids and (len(given) != _ID_LENGTH or not given.isalnum())):
         return given
     return f"call{counted:05d}"
-
-
-def _answered(result: Message, waiting: Sequence[tuple[ToolCall, str]]) -> int:
-    """Index of the call that a result answers: by id, else by name, else the oldest."""
-    by_id = (i for i, (call, _) in enumerate(waiting) if call.id and call.id == result.tool_call_id)
-    by_name = (i for i, (call, _) in enumerate(waiting) if call.name == result.name)
-    return next(by_id, next(by_name, 0))

@@ -81,14 +81,27 @@ class Renderer:
         chosen, rejected = self.tokenize(pair.side("chosen")), self.tokenize(pair.side("rejected"))
         return TokenizedPair(chosen, rejected, shared, pair.id, pair.dialogue_id, pair.source)
 
-    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
+    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool], source: str = "prompt") -> list[int]:
         """Token ids of a dialogue up to where the model goes on, the header of its turn included.
+
+        Args:
+            messages: of the dialogue so far.
+            tools: offered to the assistant.
+            source: where the dialogue comes from, for errors.
 
         Raises:
             TemplateError: the template cannot render it.
         """
-        plain = self._plain(messages, tools, "prompt")
-        return self._encode(self._engine.render(plain, tools, "prompt", generation=True)).input_ids
+        plain = self._plain(messages, tools, source)
+        return self._encode(self._engine.render(plain, tools, source, generation=True)).input_ids
+
+    @property
+    def turn_ends(self) -> tuple[str, ...]:
+        """The end-of-turn markers of the template, longest first; none where it is missing or writes none."""
+        try:
+            return self._engine.markers.ends
+        except TemplateError:
+            return ()
 
     def _plain(self, messages: Sequence[Message], tools: Sequence[Tool], source: str) -> list[dict[str, object]]:
         has_calls = any(message.tool_calls for message in messages)

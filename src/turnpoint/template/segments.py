@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from turnpoint.dialogue import Message, ToolCall
+from turnpoint.dialogue.types import short
 from turnpoint.errors import TemplateError
 from turnpoint.template.spans import TextSpan, excerpt
 
@@ -55,6 +56,11 @@ def text_spans(
     return spans
 
 
+def common_length(a: str, b: str) -> int:
+    """Length of what two texts start with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
 class _Reader(NamedTuple):
     """Reads one turn of a rendering."""
 
@@ -70,7 +76,7 @@ class _Reader(NamedTuple):
             raise self._error("the template does not write this message as a turn of the assistant", at)
         if self.text.startswith(segment, at):
             return at + len(segment)
-        common = _common_prefix(self.text[at : at + len(segment)], segment)
+        common = common_length(self.text[at : at + len(segment)], segment)
         if common < through:
             raise self._error(
                 f"the template writes {segment[common : common + 40]!r} before this turn when it is plain text,"
@@ -149,7 +155,7 @@ class _Reader(NamedTuple):
                 at = _read(self.text, at, part)
             if at is not None:
                 return at
-        raise self._error(f"content: the template rewrites it or leaves it out (got {_short(content)})", start)
+        raise self._error(f"content: the template rewrites it or leaves it out (got {short(content)})", start)
 
     def _after_calls(self, at: int, calls: Sequence[ToolCall], anchor: str) -> tuple[int, bool]:
         """A place that is not after the end of the calls, and whether all of their arguments lie before it.
@@ -193,10 +199,6 @@ def _skip_space(text: str, at: int) -> int:
     return at
 
 
-def _common_prefix(a: str, b: str) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
 def _json_forms(arguments: dict[str, Any]) -> list[str]:
     return [
         json.dumps(arguments, ensure_ascii=False),
@@ -211,7 +213,3 @@ def _strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in _strings(item)]
     return [str(value)]
-
-
-def _short(text: str, limit: int = 60) -> str:
-    return repr(text if len(text) <= limit else text[: limit - 1] + "…")

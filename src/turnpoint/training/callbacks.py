@@ -1,4 +1,4 @@
-"""Callbacks of the transformers Trainer: metrics into a file, progress onto the terminal."""
+"""Callbacks of the transformers Trainer: metrics into a file, the last ones too, progress shown, memory back."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ from typing import Any
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from turnpoint.errors import CheckpointError
+from turnpoint.memory import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,17 @@ class MetricsFile(TrainerCallback):
         return file
 
 
+class LastLog(TrainerCallback):
+    """Logs the steps since the last log when training ends."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """After an optimiser step."""
+        if control.should_training_stop and args.logging_strategy != "no":
+            control.should_log = True
+
+    on_epoch_end = on_step_end  # an evaluation may end training too
+
+
 class ProgressBar(ProgressCallback):
     """The bar of transformers, with the metrics on it instead of on standard output."""
 
@@ -76,6 +88,18 @@ class ProgressBar(ProgressCallback):
             self.training_bar.set_postfix({name: f"{logs[name]:.4g}" for name in _SHOWN if name in logs})
 
 
+class FreedMemory(TrainerCallback):
+    """Returns the memory of finished rows to the system after each step."""
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """After an optimiser step."""
+        return_freed_memory()
+
+    def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
+        """After a batch of an evaluation."""
+        return_freed_memory()
+
+
 @contextmanager
 def _disk_faults(args: TrainingArguments) -> Iterator[None]:
     try:
@@ -88,7 +112,8 @@ def _disk_faults(args: TrainingArguments) -> Iterator[None]:
 
 
 def _lines_up_to(file: Path, step: int) -> list[str]:
+    """The lines of `file` up to a step, without a last one that a full disk cut short."""
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if json.loads(line)["step"] <= step]
+    return [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]

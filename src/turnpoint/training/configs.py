@@ -10,6 +10,8 @@ from typing import Any, Self, get_args
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import get_available_reporting_integrations
+from transformers.trainer_utils import IntervalStrategy
 
 from turnpoint.errors import ConfigError
 from turnpoint.objectives import REDUCTIONS, Objective
@@ -18,6 +20,22 @@ from turnpoint.template import Overflow
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 TURNS_FROM = ("fork", "dialogue")
 SAMPLING = ("random", "sequential")
+_MOST_SEED = 2**32 - 1  # numpy's
+_AT_LEAST_ONE = (
+    "max_length",
+    "max_tokens_per_row",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "torch_empty_cache_steps",
+)
+# Settings of a loader that reads, converts and copies batches; here they are lists of token ids, ready in memory.
+_OF_THE_LOADER = (
+    "dataloader_num_workers",
+    "dataloader_prefetch_factor",
+    "dataloader_persistent_workers",
+    "dataloader_pin_memory",
+)
 # A secret, what belongs to one start of a run, objects that YAML does not hold, and deprecated names of other fields.
 _NOT_WRITTEN = (
     "hub_token",
@@ -53,11 +71,21 @@ class StageConfig(TrainingArguments):
     disable_tqdm: bool | None = field(
         default=None, metadata={"help": "No progress bars. Default: bars on a terminal, none elsewhere."}
     )
+    resume_from_checkpoint: str | bool | None = field(
+        default=None,
+        metadata={
+            "help": "Folder of a checkpoint to go on from, or true for the last complete one of the run folder."
+            " Default: unset, the run starts anew."
+        },
+    )
+    use_cpu: bool = field(
+        default=False, metadata={"help": "Leave GPUs alone. Default: False, a GPU is used where there is one."}
+    )
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Kept for scripts of transformers; columns are read by name here."}
     )
     dataloader_pin_memory: bool = field(
-        default=False, metadata={"help": "Pin host memory. Default: False, a batch holds token ids only."}
+        default=False, metadata={"help": "Refused: a batch is a list of token ids. Default: False."}
     )
     ddp_find_unused_parameters: bool | None = field(
         default=False,
@@ -94,10 +122,13 @@ class StageConfig(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        self._of_this_machine: set[str] = set()
         if self.disable_tqdm is None:
             self.disable_tqdm = not sys.stderr.isatty()
-        if not torch.accelerator.is_available():
+            self._of_this_machine.add("disable_tqdm")
+        if not self.use_cpu and not torch.accelerator.is_available():
             self.use_cpu = True
+            self._of_this_machine.add("use_cpu")
         self._check()
         super().__post_init__()
 
@@ -133,12 +164,18 @@ class StageConfig(TrainingArguments):
         if self.truncation_mode == "keep_start":
             self.overflow, self.truncation_mode = "keep_start", None
         self._check_choice("overflow", OVERFLOWS)
-        for name in ("max_length", "max_tokens_per_row", "per_device_train_batch_size", "gradient_accumulation_steps"):
+        for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise self._fault(name, "must be at least 1", "leave it out for the default")
         if self.learning_rate < 0:
             raise self._fault("learning_rate", "must not be negative", "leave it out for the default")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise self._fault("seed", f"must be in 0 … {_MOST_SEED}", "leave it out for the default")
+        if self.max_steps < 1 and self.max_steps != -1:
+            raise self._fault("max_steps", "must be at least 1, or -1 for num_train_epochs", "leave it out")
+        if self.max_steps == -1 and self.num_train_epochs <= 0:
+            raise self._fault("num_train_epochs", "must be above 0", "leave it out for the default")
         self._check_trainer_settings()
 
     def _check_trainer_settings(self) -> None:
@@ -161,8 +198,22 @@ class StageConfig(TrainingArguments):
                 f"must be one of {', '.join(SAMPLING)}",
                 "rows are packed by their tokens whatever the order is",
             )
+        for name in _OF_THE_LOADER:
+            if getattr(self, name):
+                raise self._fault(name, "has nothing to do, items are ready in memory", "leave it out")
+        self._check_trackers()
         if getattr(self, "parallelism_config", None) is not None:
             raise self._fault("parallelism_config", "splits sequences, which the token tree cannot", "leave it out")
+
+    def _check_trackers(self) -> None:
+        named = self.report_to if isinstance(self.report_to, list) else [self.report_to]
+        installed = get_available_reporting_integrations()
+        if not set(named) <= {None, "none", "all", *installed}:
+            raise self._fault(
+                "report_to",
+                f"must name installed trackers: {', '.join(installed) or 'there is none'}",
+                "install it, or leave it out: metrics.jsonl holds all logs",
+            )
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         if getattr(self, name) not in choices:
@@ -171,6 +222,26 @@ class StageConfig(TrainingArguments):
     def _fault(self, name: str, rule: str, fix: str) -> ConfigError:
         return ConfigError(f"{self._name}: {name}: {rule} (got {getattr(self, name)!r}); {fix}")
 
+    def check_beside(self, peft_config: Any, eval_dataset: Any) -> None:
+        """Refuse settings that do not go with the adapter and the data that a trainer is given beside them.
+
+        Raises:
+            ConfigError: one line: field, rule, value, fix.
+        """
+        strategy = IntervalStrategy(self.eval_strategy)
+        if strategy != IntervalStrategy.NO and eval_dataset is None:
+            raise ConfigError(
+                f"{self._name}: eval_strategy: needs data to evaluate on (got {strategy.value!r}); give eval_dataset,"
+                " or leave it out"
+            )
+        dropped = {name: p for name, p in vars(peft_config).items() if "dropout" in name and p} if peft_config else {}
+        for name, p in dropped.items():
+            if self.disable_dropout:
+                raise ConfigError(
+                    f"peft_config: {name}: disable_dropout sets it to 0 (got {p!r}); set {name} to 0, or"
+                    " disable_dropout: false"
+                )
+
     @property
     def _name(self) -> str:
         return type(self).__name__
@@ -178,11 +249,13 @@ class StageConfig(TrainingArguments):
     def resolved(self) -> dict[str, Any]:
         """The settings in force, defaults included, as plain values for YAML that make the same settings.
 
-        A field that is unset by default and unset here is left out.
+        A field that is unset by default and unset here is left out, and so is what only this machine decided.
         """
         values: dict[str, Any] = self.to_dict()
         unset = {item.name for item in fields(self) if item.default is None and values.get(item.name) is None}
-        return {name: value for name, value in values.items() if name not in {*_NOT_WRITTEN, *unset}}
+        return {
+            name: value for name, value in values.items() if name not in {*_NOT_WRITTEN, *unset, *self._of_this_machine}
+        }
 
 
 @dataclass

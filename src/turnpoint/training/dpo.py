@@ -89,7 +89,7 @@ class DPOStage:
 
     Args:
         objective: reduction and loss.
-        reference: where the reference's log-probs come from when an example does not carry them.
+        reference: where the reference's log-probs come from; None: the examples carry them, or none are needed.
         shared: whether sequences of a row share their tree.
         metrics: names of the sums that `row` returns.
         sequences_per_item: two sides.
@@ -124,6 +124,11 @@ class DPOStage:
         columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
         return RowResult(losses.sum(), torch.stack([column.sum() for column in columns]).detach())
 
+    def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
+        """The forward of the reference, where rows run one."""
+        if self.reference is not None:
+            self._under_reference(self.reference, model, sequences)
+
     def _turns(self, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> tuple[Turns, Turns]:
         chosen = turns_of([item.chosen for item in items], [each[0] for each in logps])
         rejected = turns_of([item.rejected for item in items], [each[1] for each in logps])
@@ -135,14 +140,18 @@ class DPOStage:
         """Log-probs under the reference, in the same arrangement as those of the policy, `like`."""
         if not self.objective.loss_fact.needs_reference:
             return [[torch.zeros_like(each) for each in item] for item in like]
-        known = [item.reference for item in items if item.reference is not None]
-        if len(known) == len(items):
+        if self.reference is None:
+            known = [item.reference for item in items if item.reference is not None]
+            assert len(known) == len(items), "the examples carry no reference, and there is no reference model"
             return [[each.to(like[0][0]) for each in item] for item in known]
-        assert self.reference is not None, "the examples carry no reference, and there is no reference model"
-        row = [each for item in items for each in self.sequences(item)]
-        with torch.no_grad(), self.reference.of(model) as reference:
-            flat = sequence_logprobs(reference, row, shared=self.shared)
+        flat = self._under_reference(self.reference, model, [each for item in items for each in self.sequences(item)])
         return [flat[2 * i : 2 * i + 2] for i in range(len(items))]
+
+    def _under_reference(
+        self, reference: Reference, policy: nn.Module, sequences: Sequence[ScoredSequence]
+    ) -> list[Tensor]:
+        with torch.no_grad(), reference.of(policy) as model:
+            return sequence_logprobs(model, sequences, shared=self.shared)
 
 
 def _totals(sides: tuple[Turns, Turns]) -> list[Tensor]:
@@ -184,7 +193,8 @@ class DPOTrainer(StageTrainer[PairExample]):
         args = args or DPOConfig()
         self.ref_model = ref_model
         super().__init__(model, args, **options)
-        self.stage = DPOStage(args.objective, self._make_reference(), shared=True)
+        self._reference = self._make_reference()
+        self.stage = DPOStage(args.objective, None if self.precomputes else self._reference, shared=True)
 
     @property
     def precomputes(self) -> bool:
@@ -235,7 +245,7 @@ class DPOTrainer(StageTrainer[PairExample]):
 
     def _precompute(self, items: Sequence[PairExample]) -> None:
         policy = self.accelerator.unwrap_model(self.model)
-        reference = self.stage.reference or Reference(policy)
+        reference = self._reference or Reference(policy)
         was_training = policy.training
         policy.eval()
         with reference.of(policy) as model:

@@ -54,6 +54,10 @@ class Stage(Protocol[Item_contra]):
         """Loss and metrics of a row from the log-probs of each item's sequences, [S] each."""
         ...
 
+    def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
+        """Run the forwards that `row` runs; for a row without items, which keeps sharded engines in step."""
+        ...
+
 
 @dataclass
 class Tally:
@@ -192,8 +196,9 @@ class Executor:
         if items:
             return stage.row(model, items, self._logps(stage, model, items))
         count = 1 if self.shared else stage.sequences_per_item
-        nothing = ScoredSequence([0, 0], np.array([1]))
-        logps = sequence_logprobs(model, [nothing] * count, shared=self.shared)
+        nothing = [ScoredSequence([0, 0], np.array([1]))] * count
+        logps = sequence_logprobs(model, nothing, shared=self.shared)
+        stage.run_beside(model, nothing)
         return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
 
     def _logps(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> list[list[Tensor]]:

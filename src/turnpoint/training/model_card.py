@@ -1,14 +1,11 @@
 """The model card of a run: what was trained on what, how, and how to load it."""
 
 import importlib.metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from turnpoint.training.data_report import DataReport
-
-if TYPE_CHECKING:
-    from turnpoint.training.run_folder import RunFacts
 
 _TITLES = {"sft": "supervised fine-tuning", "dpo": "preference optimisation"}
 _SETTINGS = (
@@ -32,7 +29,17 @@ _METRICS = ("loss", "eval_loss", "rewards/accuracies", "rewards/margins", "eval_
 _LIBRARIES = ("turnpoint", "transformers", "torch", "peft")
 
 
-def model_card(facts: "RunFacts", report: DataReport) -> str:
+class RunFacts(NamedTuple):
+    """What a run folder says of the run."""
+
+    stage: str
+    model: str
+    settings: dict[str, Any]
+    adapter: bool
+    log: list[dict[str, Any]]
+
+
+def model_card(facts: RunFacts, report: DataReport) -> str:
     """Markdown with the front matter of the hub."""
     head: dict[str, Any] = {
         "base_model": facts.model,

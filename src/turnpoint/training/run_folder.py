@@ -6,36 +6,41 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import yaml
 from safetensors import SafetensorError
 
 from turnpoint.errors import CheckpointError
 from turnpoint.training.data_report import DataReport
-from turnpoint.training.model_card import model_card
+from turnpoint.training.model_card import RunFacts, model_card
 
-# Without these a folder is no model to any loader; they are moved into place last.
-_LAST = ("config.json", "adapter_config.json")
+# Without these a folder is no model to any loader; they go first and come last.
+_MARKS = ("config.json", "adapter_config.json")
+# What an earlier save may have left of a model, an adapter or a tokenizer.
+_OF_A_MODEL = (
+    "model*.safetensors*",
+    "pytorch_model*.bin*",
+    "adapter_model*",
+    "generation_config.json",
+    "tokenizer*.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "chat_template.*",
+)
 _TORCH_WRITER = ("inline_container", "PytorchStreamWriter")  # named in the RuntimeError of torch.save on a full disk
 _STATE = "trainer_state.json"  # the last file of a checkpoint that transformers writes
-
-
-class RunFacts(NamedTuple):
-    """What a run folder says of the run."""
-
-    stage: str
-    model: str
-    settings: dict[str, Any]
-    adapter: bool
-    log: list[dict[str, Any]]
 
 
 def write_reports(folder: Path, facts: RunFacts, report: DataReport) -> None:
     """Write config.yaml, data_report.json and README.md into `folder`."""
     config = yaml.safe_dump({"model": facts.model} | facts.settings, sort_keys=False, allow_unicode=True)
-    head = f"# All settings of this run. To repeat it: turnpoint {facts.stage} --config config.yaml\n"
-    (folder / "config.yaml").write_text(head + config, encoding="utf-8")
+    head = "# All settings of this run."
+    if "dataset" in facts.settings:
+        head += f" To repeat it: turnpoint {facts.stage} --config {facts.settings['output_dir']}/config.yaml"
+    (folder / "config.yaml").write_text(f"{head}\n{config}", encoding="utf-8")
     (folder / "data_report.json").write_text(
         json.dumps(report.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -59,7 +64,7 @@ def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iter
     """A scratch folder whose files are moved into `folder` when all are written.
 
     Args:
-        folder: where the files end up; what is there under other names stays.
+        folder: where the files end up. A model or adapter that it holds is removed; what else is there stays.
         main: whether this process writes; the others only take part in gathering weights.
         wait: waits for all processes.
 
@@ -75,7 +80,8 @@ def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iter
         yield aside
         if main:
             _make_readable(aside)
-            for file in sorted(aside.iterdir(), key=lambda file: (file.name in _LAST, file.name)):
+            _remove_model(folder)
+            for file in sorted(aside.iterdir(), key=lambda file: (file.name in _MARKS, file.name)):
                 _move(file, folder / file.name)
     except (OSError, SafetensorError, RuntimeError) as error:
         _raise_disk_fault(folder, error)
@@ -128,6 +134,14 @@ def _make_readable(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(mode)
+
+
+def _remove_model(folder: Path) -> None:
+    """Remove the files of the model in `folder`, so that no loader can mix them with new ones."""
+    for pattern in (*_MARKS, *_OF_A_MODEL):
+        for file in folder.glob(pattern):
+            if file.is_file():
+                file.unlink()
 
 
 def _move(source: Path, target: Path) -> None:

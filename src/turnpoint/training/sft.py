@@ -40,6 +40,9 @@ class SFTStage:
         """Summed loss of the dialogues of a row, nats."""
         return RowResult(-torch.cat([each[0] for each in logps]).sum(), logps[0][0].new_zeros(0))
 
+    def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
+        """A row runs the policy only."""
+
 
 class SFTTrainer(StageTrainer[ScoredSequence]):
     """Supervised fine-tuning of a language model on dialogues: all turns but those with `train: false` are scored.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from accelerate.utils import gather_object
+from accelerate.utils.memory import clear_device_cache
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -28,13 +29,14 @@ from turnpoint.errors import ConfigError, DataError
 from turnpoint.models import load_model, load_tokenizer
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import Prepared, Renderer, ensure_tool_template
-from turnpoint.training.callbacks import MetricsFile, ProgressBar
+from turnpoint.template.builtin import chatml_tools
+from turnpoint.training.callbacks import FreedMemory, LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
 from turnpoint.training.data_report import DataReport, name_of
 from turnpoint.training.executor import Executor, Stage, Tally
-from turnpoint.training.policy import disable_dropout, name_of_model, with_adapter
+from turnpoint.training.model_card import RunFacts
+from turnpoint.training.policy import check_base_is_kept, disable_dropout, name_of_model, with_adapter
 from turnpoint.training.run_folder import (
-    RunFacts,
     checkpoint_to_resume,
     make_output_folder,
     removed_on_failure,
@@ -50,6 +52,7 @@ logger = logging.getLogger(__name__)
 Example = TypeVar("Example")
 
 _ROW_TOKENS_ON_GPU = 8192
+_TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
 
 
@@ -59,6 +62,7 @@ class StageTrainer(Trainer, Generic[Example]):
     Attributes:
         run_settings: what else `config.yaml` says of the run: data, model and adapter, as whoever starts it names them.
         data_report: what became of the data.
+        model_name: what the run started from.
         config: the settings as the user made them; `args` is what the transformers Trainer gets of them.
     """
 
@@ -80,10 +84,13 @@ class StageTrainer(Trainer, Generic[Example]):
         optimizers: tuple[Any, Any] = (None, None),
     ) -> None:
         self.config = _checked_config(args, self.config_class)
+        self.config.check_beside(peft_config, eval_dataset)
         processing_class = processing_class or load_tokenizer(name_of_model(model))
         model = load_model(model) if isinstance(model, str) else model
+        self.model_name = name_of_model(model) or type(model).__name__
         self.new_adapter = peft_config is not None
         model = with_adapter(model, peft_config, self.config.seed) if self.new_adapter else model
+        check_base_is_kept(model, str(self.config.output_dir))
         if self.config.disable_dropout:
             disable_dropout(model)
         self.data_report = DataReport()
@@ -160,6 +167,9 @@ class StageTrainer(Trainer, Generic[Example]):
             self._window_start = time.perf_counter()
         result = self.executor.train(self.stage, model, inputs)
         self._window.add(result.tally)
+        every = self.args.torch_empty_cache_steps
+        if every is not None and self.state.global_step % every == 0:
+            clear_device_cache()
         return result.loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -233,7 +243,8 @@ class StageTrainer(Trainer, Generic[Example]):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the run folder: model or adapter, tokenizer, settings, data report, model card.
 
-        All of it is written aside first, so that a full disk or a crash leaves nothing that looks finished.
+        All of it is written aside first, so that a full disk or a crash leaves nothing that looks finished. The model
+        goes by the name of the folder then, so that a next stage says what it started from.
 
         Raises:
             CheckpointError: it cannot be written.
@@ -248,6 +259,7 @@ class StageTrainer(Trainer, Generic[Example]):
             if self.args.should_save:
                 (aside / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; config.yaml says it in the open
                 write_reports(aside, self._run_facts(), self.data_report)
+        self.accelerator.unwrap_model(self.model).name_or_path = str(folder)
         if self.args.push_to_hub:
             self.push_to_hub(commit_message="Model save")
 
@@ -259,7 +271,7 @@ class StageTrainer(Trainer, Generic[Example]):
     def _run_facts(self) -> RunFacts:
         return RunFacts(
             stage=self.stage_name,
-            model=str(getattr(self.model, "name_or_path", "") or type(self.model).__name__),
+            model=self.model_name,
             settings=self.run_settings
             | self.config.resolved()
             | {"max_tokens_per_row": self.executor.max_tokens_per_row},
@@ -341,15 +353,19 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _say_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if line := ensure_tool_template(tokenizer):
-            self.data_report.general.append(line)
             logger.info(line)
+        if str(tokenizer.chat_template).endswith(chatml_tools()):
+            self.data_report.general.append(_TEMPLATE_NOTE)
 
     def _set_up_callbacks(self) -> None:
-        """Metrics go to a file; progress goes to the terminal, and nothing to standard output."""
+        """Metrics go to a file, progress to the terminal, nothing to standard output, memory back to the system."""
         self.remove_callback(PrinterCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ProgressBar)
         self.add_callback(MetricsFile)
+        self.add_callback(LastLog)
+        if self.args.device.type == "cpu":
+            self.add_callback(FreedMemory)
 
     def _row_budget(self) -> int | None:
         """Tree tokens of a row. On CPU rows of one pair are faster: a dense mask costs the square of the row."""
