@@ -1,4 +1,4 @@
-"""Callbacks of the transformers Trainer: metrics into a file, the last ones too, progress shown, memory back."""
+"""Callbacks of the transformers Trainer: metrics into a file, the last ones too; progress onto the terminal."""
 
 import json
 import logging
@@ -10,7 +10,6 @@ from typing import Any
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from turnpoint.errors import CheckpointError
-from turnpoint.memory import return_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +85,6 @@ class ProgressBar(ProgressCallback):
         """Show the latest metrics behind the bar."""
         if self.training_bar is not None and logs:
             self.training_bar.set_postfix({name: f"{logs[name]:.4g}" for name in _SHOWN if name in logs})
-
-
-class FreedMemory(TrainerCallback):
-    """Returns the memory of finished rows to the system after each step."""
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        """After an optimiser step."""
-        return_freed_memory()
-
-    def on_prediction_step(self, *args: Any, **kwargs: Any) -> None:
-        """After a batch of an evaluation."""
-        return_freed_memory()
 
 
 @contextmanager

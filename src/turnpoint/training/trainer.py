@@ -30,7 +30,7 @@ from turnpoint.models import load_model, load_tokenizer
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import Prepared, Renderer, ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
-from turnpoint.training.callbacks import FreedMemory, LastLog, MetricsFile, ProgressBar
+from turnpoint.training.callbacks import LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
 from turnpoint.training.data_report import DataReport, name_of
 from turnpoint.training.executor import Executor, Stage, Tally
@@ -358,14 +358,12 @@ class StageTrainer(Trainer, Generic[Example]):
             self.data_report.general.append(_TEMPLATE_NOTE)
 
     def _set_up_callbacks(self) -> None:
-        """Metrics go to a file, progress to the terminal, nothing to standard output, memory back to the system."""
+        """Metrics go to a file; progress goes to the terminal, and nothing to standard output."""
         self.remove_callback(PrinterCallback)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(ProgressBar)
         self.add_callback(MetricsFile)
         self.add_callback(LastLog)
-        if self.args.device.type == "cpu":
-            self.add_callback(FreedMemory)
 
     def _row_budget(self) -> int | None:
         """Tree tokens of a row. On CPU rows of one pair are faster: a dense mask costs the square of the row."""
