@@ -15,7 +15,7 @@ test: install
 
 install: $(INSTALLED)
 
-# torch first and pinned: a range would fetch the newest build with its GPU libraries.
+# torch first, at the tested version, so that nothing after it brings another.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"

@@ -1,5 +1,6 @@
 """`turnpoint demo` from end to end on a tiny random model, and the recipes it refuses before it begins."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_the_demo_leaves_what_it_promises(
     assert "model shards" not in ran.err
     assert f"Chat with it: turnpoint chat {output / 'dpo'}" in ran.out
     assert f'AutoModelForCausalLM.from_pretrained("{output / "dpo"}")' in ran.out
+
+
+def test_results_that_cannot_be_written_leave_nothing(
+    run: Run, recipe: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(demo, "load_model_and_tokenizer", embedded_model)
+    monkeypatch.setattr(demo, "plot_rewards", full_disk)
+    settings = {"max_length": None, "max_steps": 1, "logging_steps": 1}
+    ran = run("demo", "--recipe", recipe(dpo={"settings": settings}), "--output", str(tmp_path / "out"))
+    assert ran.code == 2
+    assert f"{tmp_path / 'out'}: cannot be written (No space left on device); free some space" in ran.err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"sft", "dpo"}
 
 
 def test_results_for_machines(

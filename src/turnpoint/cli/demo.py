@@ -33,6 +33,7 @@ from turnpoint.recipes.dialogues import demo_parts
 from turnpoint.report import comparison, markdown, plot_rewards
 from turnpoint.template import Renderer, TokenizedPair, ensure_tool_template
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from turnpoint.training.run_folder import written_aside
 
 SOURCE = "demo dialogues of Glaive, API-Bank and SGD (CC BY-SA 4.0); licences in turnpoint/recipes/data"
 GENERATED = "Decisions by greedy generation: share of held-back turns decided rightly"
@@ -89,8 +90,9 @@ def run(given: Given) -> None:
         _train(DPOTrainer(model, args=dpo, train_dataset=pairs, processing_class=tokenizer))
     with _step("7/7 evaluate SFT + DPO"):
         judge.add("SFT + DPO", model)
-    judge.save(output)
-    plot_rewards(output / "dpo" / "metrics.jsonl", output / "rewards.png")
+    with written_aside(output, main=True, wait=lambda: None) as aside:
+        judge.save(aside)
+        plot_rewards(output / "dpo" / "metrics.jsonl", aside / "rewards.png")
     if options.json:
         print_json(judge.as_dict())
     else:

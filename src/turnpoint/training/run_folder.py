@@ -64,7 +64,7 @@ def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iter
     """A scratch folder whose files are moved into `folder` when all are written.
 
     Args:
-        folder: where the files end up. A model or adapter that it holds is removed; what else is there stays.
+        folder: where the files end up. A new model replaces the one it holds; what else is there stays.
         main: whether this process writes; the others only take part in gathering weights.
         wait: waits for all processes.
 
@@ -80,7 +80,8 @@ def written_aside(folder: Path, *, main: bool, wait: Callable[[], None]) -> Iter
         yield aside
         if main:
             _make_readable(aside)
-            _remove_model(folder)
+            if any((aside / mark).exists() for mark in _MARKS):
+                _remove_model(folder)
             for file in sorted(aside.iterdir(), key=lambda file: (file.name in _MARKS, file.name)):
                 _move(file, folder / file.name)
     except (OSError, SafetensorError, RuntimeError) as error:
