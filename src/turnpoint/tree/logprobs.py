@@ -5,7 +5,7 @@ V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from turnpoint.tree.build import Indexes, TokenTree, build_tree
 from turnpoint.tree.forward import logits_at
+
+_ROWS_AT_ONCE = 64
 
 
 class ScoredSequence(NamedTuple):
@@ -54,8 +56,39 @@ def _edge_logprobs(model: nn.Module, tree: TokenTree, nodes: Indexes) -> Tensor:
     assert (parents >= 0).all(), "the first token of a sequence cannot be scored"
     keep, row_of = np.unique(parents, return_inverse=True)
     logits = logits_at(model, tree, torch.from_numpy(keep))  # [K, V]
-    if logits.dtype != torch.float64:
-        logits = logits.float()
     rows = torch.from_numpy(row_of).to(logits.device)
     tokens = torch.from_numpy(tree.input_ids[nodes]).to(logits.device)
-    return logits[rows, tokens] - logits.logsumexp(-1)[rows]
+    logps: Tensor = _TokenLogprobs.apply(logits, rows, tokens)
+    return logps
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """Log-softmax at single tokens, a few rows of logits at a time.
+
+    Next to the logits themselves and their gradient, nothing of their size is made, in whatever precision they are.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probs [E] of `tokens` [E] in `rows` [E] of `logits` [K, V]; float32, or float64 for such logits."""
+        totals = torch.cat([_precise(part).logsumexp(-1) for part in logits.split(_ROWS_AT_ONCE)])  # [K]
+        ctx.save_for_backward(logits, totals, rows, tokens)
+        return _precise(logits[rows, tokens]) - totals[rows]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """For a row with edges of gradients g: g at their tokens, minus softmax times the sum of g."""
+        logits, totals, rows, tokens = ctx.saved_tensors
+        sums = torch.zeros_like(totals).index_add_(0, rows, grad)
+        of_logits = torch.empty_like(logits)
+        for start in range(0, len(logits), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            part_grad = (_precise(logits[part]) - totals[part, None]).exp_().mul_(-sums[part, None])
+            here = (rows >= start) & (rows < start + _ROWS_AT_ONCE)
+            part_grad.index_put_((rows[here] - start, tokens[here]), grad[here], accumulate=True)
+            of_logits[part] = part_grad
+        return of_logits, None, None
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
