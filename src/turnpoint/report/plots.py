@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from turnpoint.errors import CheckpointError
 
@@ -27,7 +28,7 @@ def plot_rewards(metrics: Path, output: Path) -> None:
     if not rows:
         raise CheckpointError(f"{metrics}: holds no rewards/margins; give the metrics.jsonl of a preference run")
     steps = [row["step"] for row in rows]
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 3.7), layout="constrained")
     FigureCanvasAgg(figure)
     rewards, margins = figure.subplots(1, 2)
     for name, colour in (("chosen", "tab:green"), ("rejected", "tab:red")):
@@ -35,9 +36,12 @@ def plot_rewards(metrics: Path, output: Path) -> None:
     margins.plot(steps, [row["rewards/margins"] for row in rows], color="tab:blue", label="margin")
     accuracy = margins.twinx()
     accuracy.plot(steps, [row["rewards/accuracies"] for row in rows], color="tab:gray", alpha=0.6, label="accuracy")
-    accuracy.set(ylim=(0, 1.02), ylabel="share of pairs with chosen above rejected")
+    accuracy.set(ylim=(0, 1.02), ylabel="share of pairs ranked rightly")
     rewards.set(title="rewards", xlabel="optimiser step", ylabel="β · score of log-ratios (nats)")
     margins.set(title="margin and accuracy", xlabel="optimiser step", ylabel="margin (nats)")
-    rewards.legend()
-    margins.legend(handles=[*margins.lines, *accuracy.lines], loc="lower right")
+    for axes in (rewards, margins):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "frameon": False}
+    rewards.legend(**below)
+    margins.legend(handles=[*margins.lines, *accuracy.lines], **below)
     figure.savefig(output, dpi=120)
