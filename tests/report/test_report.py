@@ -80,7 +80,7 @@ def test_rewards_are_plotted(tmp_path: Path) -> None:
     plot_rewards(run, tmp_path / "rewards.png")
     image = (tmp_path / "rewards.png").read_bytes()
     assert image.startswith(b"\x89PNG\r\n\x1a\n")
-    assert struct.unpack(">II", image[16:24]) == (1080, 444)  # pixels: 9 × 3.4 inches, 120 each
+    assert struct.unpack(">II", image[16:24]) == (1080, 444)  # pixels: 9 × 3.7 inches, 120 each
     other = metrics(tmp_path / "other.jsonl", [step(1, 0.0, 0.0), step(2, -0.1, 0.2)])
     plot_rewards(other, tmp_path / "other.png")
     assert (tmp_path / "other.png").read_bytes() != image
