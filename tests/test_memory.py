@@ -26,8 +26,15 @@ def test_what_lies_below_a_living_block_is_returned() -> None:
 
 
 def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
     class Library:
-        """A C library without `malloc_trim`."""
+        """A C library that has no function at all."""
+
+        def __getattr__(self, name: str) -> None:
+            asked.append(name)
+            raise AttributeError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Library())
     return_freed_memory()
+    assert asked == ["malloc_trim"]
