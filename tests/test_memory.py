@@ -1,11 +1,14 @@
-"""Freed memory goes back to the system where glibc holds on to it."""
+"""Freed memory is kept or goes back to the system, where glibc manages it."""
 
 import ctypes
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from turnpoint.memory import return_freed_memory
+from turnpoint.memory import keep_freed_memory, return_freed_memory
 
 BLOCK, BLOCKS = 100_000, 1_000  # bytes; below the size that glibc maps by itself
 
@@ -25,7 +28,28 @@ def test_what_lies_below_a_living_block_is_returned() -> None:
     assert last == b"\1" * BLOCK
 
 
-def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_blocks_are_used_again(tmp_path: Path) -> None:
+    """In a process of its own: the setting is one of the process."""
+    code = (
+        "import resource, sys\n"
+        "from turnpoint.memory import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep': keep_freed_memory()\n"
+        "for _ in range(20): bytearray(b'1') * 40_000_000\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)"
+    )
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", code, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("keep", "default")
+    }
+    assert faults["keep"] < faults["default"] / 4
+
+
+@pytest.mark.parametrize(
+    ("call", "names"), [(return_freed_memory, ["malloc_trim"]), (keep_freed_memory, ["mallopt"] * 2)]
+)
+def test_nothing_happens_without_glibc(
+    call: Callable[[], None], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     class Library:
@@ -36,5 +60,5 @@ def test_nothing_happens_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
             raise AttributeError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Library())
-    return_freed_memory()
-    assert asked == ["malloc_trim"]
+    call()
+    assert asked == names

@@ -1,14 +1,26 @@
-"""Memory that the C library keeps for itself after it was freed."""
+"""What the C library does with freed memory. Only glibc can be told; elsewhere nothing happens."""
 
 import ctypes
 from contextlib import suppress
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, up to 1 GiB a block, and use it again.
+
+    By default each large tensor is mapped from the system and given back when it is freed. On CPU a third of a
+    training step went into these fresh pages, which the system has to clear (benchmarks/RESULTS.md).
+    """
+    _call("mallopt", _M_MMAP_THRESHOLD, 2**30)
+    _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
+
 
 def return_freed_memory() -> None:
-    """Give freed memory back to the system. Only glibc can; elsewhere nothing happens.
+    """Give what is freed at this moment back to the system."""
+    _call("malloc_trim", 0)
 
-    Rows differ in length, so freed activations leave holes that the next row does not fit into, and a process on CPU
-    grows far beyond what it uses.
-    """
+
+def _call(function: str, *arguments: int) -> None:
     with suppress(AttributeError, OSError, TypeError):  # no such function, no such library, Windows
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), function)(*arguments)

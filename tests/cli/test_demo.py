@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,13 @@ def embedded_model(name: str) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast
 def recipe(tmp_path: Path) -> Callable[..., str]:
     """Writes a recipe of the least size, with parts changed: `sft={"dialogues": 0}`, or left out: `sft=None`."""
     parts: dict[str, Any] = {
-        "sft": {"dialogues": 3, "rejections": 1, "longest": 2500, "settings": {"max_length": None, "max_steps": 1}},
+        "sft": {
+            "dialogues": 3,
+            "questions": 2,
+            "rejections": 1,
+            "longest": 2500,
+            "settings": {"max_length": None, "max_steps": 1},
+        },
         "pairs": {"per_kind": dict.fromkeys(BUILDERS, 1), "longest": 2500},
         "dpo": {"settings": {"max_length": None, "reduction": "diatool", "logging_steps": 1}},
         "evaluation": {"per_kind": 1, "max_new_tokens": 4},
@@ -99,8 +106,9 @@ def test_the_demo_leaves_what_it_promises(
     assert (output / "rewards.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert "1/7 load" in ran.err
     assert "7/7 evaluate" in ran.err
-    assert "3 of 251 dialogues, from " in ran.err
-    assert "dialogues without their tools, which end in a rejection, from " in ran.err
+    assert re.search(r"3 of \d+ whole dialogues of at most 2500 tokens", ran.err)
+    assert re.search(r"2 of \d+ longer dialogues, up to their first slot question, of at most 2500 tokens", ran.err)
+    assert re.search(r"1 of \d+ requests without their tools, and a rejection, of at most 2500 tokens", ran.err)
     for stage in ("sft", "dpo"):
         assert "SGD (CC BY-SA 4.0)" in (output / stage / "README.md").read_text()
     assert all(f"1 {kind}" in ran.err for kind in ("needless question", "invented call", "missing tool"))

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from turnpoint.tree import ScoredSequence, check_sharing, sequence_logprobs
+from turnpoint.tree import ScoredSequence, attend_along_tree, check_sharing, sequence_logprobs
 
 Build = Callable[..., Any]
 MANY = settings(max_examples=25, deadline=None)
@@ -69,15 +69,22 @@ def assert_agreement(
         torch.testing.assert_close(of_tree, of_plain, atol=gradients_within, rtol=0)
 
 
+@pytest.mark.parametrize("along_tree", [False, True])
 @pytest.mark.parametrize(
     "name", ["llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "gpt2", "llama4", "opt", "phi3", "qwen3_moe"]
 )
 @MANY
 @given(sequences=scored_sequences())
 def test_tree_is_exact(
-    tiny_model: Build, double_throughout: type[TorchFunctionMode], name: str, sequences: list[ScoredSequence]
+    tiny_model: Build,
+    double_throughout: type[TorchFunctionMode],
+    name: str,
+    along_tree: bool,
+    sequences: list[ScoredSequence],
 ) -> None:
-    model = tiny_model(name)
+    model = copy.deepcopy(tiny_model(name))
+    if along_tree:
+        assert attend_along_tree(model) == (name != "gemma2")  # eager
     if name == "qwen3_moe":
         model.set_experts_implementation("eager")  # grouped products refuse float64
     with double_throughout():

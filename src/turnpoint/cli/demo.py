@@ -22,10 +22,10 @@ from turnpoint.cli.groups import OutputOptions
 from turnpoint.cli.loading import say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import console, print_json
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue import Decision, Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.evaluation import DecisionReport, calibrated, evaluate_choices, evaluate_decisions
-from turnpoint.memory import return_freed_memory
+from turnpoint.memory import keep_freed_memory, return_freed_memory
 from turnpoint.models import load_model_and_tokenizer
 from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.progress import bars_of_transformers
@@ -71,6 +71,7 @@ def run(given: Given) -> None:
     sft = stage_config(SFTConfig, recipe["sft"]["settings"], f"{where}: sft.settings", output / "sft", options.seed)
     dpo = stage_config(DPOConfig, recipe["dpo"]["settings"], f"{where}: dpo.settings", output / "dpo", options.seed)
     _make(output)
+    keep_freed_memory()  # between the steps; evaluation is as hungry as training
     with _step("1/7 load SmolLM2-135M-Instruct"):
         model, tokenizer = load_model_and_tokenizer("demo")
         ensure_tool_template(tokenizer)
@@ -156,21 +157,31 @@ def _train(trainer: SFTTrainer | DPOTrainer) -> None:
 def _draw_dialogues(
     dialogues: Sequence[Dialogue], tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], seed: int
 ) -> list[Dialogue]:
-    """As many dialogues and rejections as the recipe asks for, among those short enough for a demo."""
+    """As many whole dialogues, beginnings that end in a question, and rejections as the recipe asks for."""
     renderer, longest = Renderer(tokenizer), settings["longest"]
-    rejections = _rejections(dialogues, seed)
+
+    def short(candidates: Sequence[Dialogue]) -> list[Dialogue]:
+        return [each for each in candidates if len(renderer.tokenize(each).input_ids) <= longest]
+
+    whole = short(dialogues)
+    begun = [_up_to_first_question(each) for each in dialogues if each not in whole]
+    asking = [each for each in begun if each is not None]
     drawn: list[Dialogue] = []
     for count, what, candidates in (
-        (settings["dialogues"], "dialogues", dialogues),
-        (settings["rejections"], "dialogues without their tools, which end in a rejection", rejections),
+        (settings["dialogues"], "whole dialogues", whole),
+        (settings["questions"], "longer dialogues, up to their first slot question,", short(asking)),
+        (settings["rejections"], "requests without their tools, and a rejection,", short(_rejections(dialogues, seed))),
     ):
-        short = [each for each in candidates if len(renderer.tokenize(each).input_ids) <= longest]
-        drawn += Random(seed).sample(short, min(count, len(short)))
-        say(
-            f"      {min(count, len(short))} of {len(candidates)} {what}, from {len(short)} of at most {longest} tokens"
-        )
+        drawn += Random(seed).sample(candidates, min(count, len(candidates)))
+        say(f"      {min(count, len(candidates))} of {len(candidates)} {what} of at most {longest} tokens")
     Random(seed).shuffle(drawn)
     return drawn
+
+
+def _up_to_first_question(dialogue: Dialogue) -> Dialogue | None:
+    """The dialogue up to the first turn that asks for a slot."""
+    asking = [i for i in dialogue.turns if dialogue.messages[i].decision is Decision.SLOT]
+    return dialogue.model_copy(update={"messages": dialogue.messages[: asking[0] + 1]}) if asking else None
 
 
 def _rejections(dialogues: Sequence[Dialogue], seed: int) -> list[Dialogue]:

@@ -25,6 +25,7 @@ class _Part(BaseModel):
 
 class _Sft(_Part):
     dialogues: PositiveInt
+    questions: NonNegativeInt
     rejections: NonNegativeInt
     longest: PositiveInt
     settings: dict[str, Any]

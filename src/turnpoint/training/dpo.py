@@ -214,6 +214,7 @@ class DPOTrainer(StageTrainer[PairExample]):
                     "DPOTrainer: ref_model: is the model itself, which training moves; leave ref_model out for the"
                     " model as it is now"
                 )
+            self._attend_along_tree(self.ref_model)
             return Reference(frozen(self.ref_model).to(self.args.device))
         if self.new_adapter:
             return Reference(None)

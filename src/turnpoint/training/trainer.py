@@ -26,6 +26,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from turnpoint.errors import ConfigError, DataError
+from turnpoint.memory import keep_freed_memory
 from turnpoint.models import load_model, load_tokenizer
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import Prepared, Renderer, ensure_tool_template
@@ -44,7 +45,8 @@ from turnpoint.training.run_folder import (
     written_aside,
 )
 from turnpoint.training.sampler import StepSampler
-from turnpoint.tree import ScoredSequence
+from turnpoint.tree import ScoredSequence, attend_along_tree
+from turnpoint.tree.forward import bare_model
 from turnpoint.tree.support import check_sharing
 
 logger = logging.getLogger(__name__)
@@ -115,6 +117,9 @@ class StageTrainer(Trainer, Generic[Example]):
         )
         self._set_up_callbacks()
         self.executor = Executor(self.accelerator, self._row_budget())
+        if self.args.device.type == "cpu":
+            keep_freed_memory()
+        self._attend_along_tree(model)
 
     # What a stage says.
 
@@ -364,6 +369,11 @@ class StageTrainer(Trainer, Generic[Example]):
             self.add_callback(ProgressBar)
         self.add_callback(MetricsFile)
         self.add_callback(LastLog)
+
+    def _attend_along_tree(self, model: nn.Module) -> None:
+        """On CPU small matrix products beat SDPA with a mask; GPUs have kernels of their own."""
+        if self.args.device.type == "cpu":
+            attend_along_tree(bare_model(model))
 
     def _row_budget(self) -> int | None:
         """Tree tokens of a row. On CPU rows of one pair are faster: a dense mask costs the square of the row."""

@@ -1,5 +1,6 @@
 """The token tree: whatever the sequences of a row share is computed once, exactly."""
 
+from turnpoint.tree.attention import attend_along_tree as attend_along_tree
 from turnpoint.tree.build import TokenTree as TokenTree
 from turnpoint.tree.build import build_tree as build_tree
 from turnpoint.tree.evaluating import evaluating as evaluating

@@ -12,8 +12,9 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from turnpoint.errors import ConfigError
+from turnpoint.tree.attention import TREE_ATTENTION, attention_blocks
 from turnpoint.tree.build import TokenTree
-from turnpoint.tree.mask import model_mask
+from turnpoint.tree.mask import model_mask, sees_everything_before
 
 
 def bare_model(model: nn.Module) -> Any:
@@ -37,13 +38,16 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
     A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it.
     """
     bare = bare_model(model)
+    config = bare.config.get_text_config()
     embeddings = bare.get_input_embeddings().weight
+    positions = torch.from_numpy(tree.position_ids).to(embeddings.device)
     inputs: dict[str, Any] = {"input_ids": torch.from_numpy(tree.input_ids).to(embeddings.device)[None]}
     if not is_chain(tree):
         subtree_end = torch.from_numpy(tree.subtree_end).to(embeddings.device)
-        positions = torch.from_numpy(tree.position_ids).to(embeddings.device)
         inputs["position_ids"] = positions[None]
-        inputs["attention_mask"] = model_mask(subtree_end, positions, bare.config.get_text_config(), embeddings.dtype)
+        inputs["attention_mask"] = model_mask(subtree_end, positions, config, embeddings.dtype)
+    if bare.config._attn_implementation == TREE_ATTENTION and sees_everything_before(positions, config):
+        inputs["tree_blocks"] = attention_blocks(tree)
     logits: Tensor = model(**inputs, logits_to_keep=keep.to(embeddings.device), use_cache=False).logits
     return logits[0]
 

@@ -54,6 +54,13 @@ def layer_kinds(config: Any) -> list[str]:
     return ["full_attention" if getattr(config, "sliding_window", None) is None else "sliding_attention"]
 
 
+def sees_everything_before(position_ids: Tensor, config: Any) -> bool:
+    """Whether no kind of layer hides a token from those after it, at these positions [T]."""
+    first_and_last = torch.stack([torch.zeros_like(position_ids.amax()), position_ids.amax()])
+    limits = [LAYER_LIMITS[kind] for kind in layer_kinds(config)]
+    return all(limit is None or bool(limit(first_and_last, config)[1, 0]) for limit in limits)
+
+
 def model_mask(
     subtree_end: Tensor, position_ids: Tensor, config: Any, dtype: torch.dtype
 ) -> Tensor | dict[str, Tensor]:

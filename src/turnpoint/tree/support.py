@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from turnpoint.tree.attention import TREE_ATTENTION
 from turnpoint.tree.evaluating import evaluating
 from turnpoint.tree.forward import bare_model
 from turnpoint.tree.logprobs import ScoredSequence, sequence_logprobs
@@ -55,7 +56,7 @@ def _known_obstacle(bare: Any, config: Any, longest_sequence: int | None) -> str
     for kind in layer_kinds(config):
         if kind not in LAYER_LIMITS:
             return f"layers of the kind {kind!r} do not attend along the tree"
-    if config._attn_implementation not in ATTENTIONS:
+    if config._attn_implementation not in (*ATTENTIONS, TREE_ATTENTION):
         return (
             f"attention {config._attn_implementation!r} takes no mask of the tree; "
             "load the model with attn_implementation='sdpa'"
