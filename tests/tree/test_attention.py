@@ -51,12 +51,13 @@ def test_a_longer_chain_than_a_block_keeps_its_gradients(tiny_model: Build, monk
     torch.manual_seed(0)
     tree = build_tree([[1, 2, 3, 4, 5, 6], [1, 2, 3, 7, 8]])
     query, key, value = (
-        torch.randn(heads, len(tree.input_ids), 4, dtype=torch.float64, requires_grad=True) for heads in (4, 2, 2)
+        torch.randn(heads, len(tree.input_ids), size, dtype=torch.float64, requires_grad=True)
+        for heads, size in ((4, 4), (2, 4), (2, 3))
     )
     monkeypatch.setattr(attention, "_LONGEST_BLOCK", 2)
     blocks = attention.attention_blocks(tree)
     assert len(blocks) == 5
-    assert torch.autograd.gradcheck(lambda *heads: attention.tree_attention(*heads, blocks, 0.5), (query, key, value))
+    assert torch.autograd.gradcheck(lambda q, k, v: attention.tree_attention(q, k, v, blocks, 0.5), (query, key, value))
 
 
 def test_it_is_used_for_trees_and_chains_and_nowhere_else(tiny_model: Build, calls: list[int]) -> None:

@@ -58,7 +58,7 @@ def _attention(
     tree_blocks: "list[Block] | None" = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function: query [1, H, T, D], key and value [1, J, T, D] to [1, T, H, D]."""
+    """The attention function: query [1, H, T, D], key and value [1, J, T, ...] to [1, T, H, size of the values]."""
     if tree_blocks is None or dropout:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
@@ -123,12 +123,12 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, blocks: list[Block
     Args:
         query: [H, T, D].
         key: [J, T, D].
-        value: [J, T, D].
+        value: [J, T, any size].
         blocks: of the tree.
         scaling: of the scores.
 
     Returns:
-        [H, T, D].
+        [H, T, size of the values].
     """
     attended: Tensor = _TreeAttention.apply(query, key, value, blocks, scaling)
     return attended
@@ -142,7 +142,7 @@ class _TreeAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: list[Block], scaling: float) -> Tensor:
-        attended = torch.empty_like(query, memory_format=torch.contiguous_format)
+        attended = query.new_empty(*query.shape[:2], value.shape[-1])
         for block in blocks:
             queries = _folded(query, block, len(key))
             weights = _weights(queries, _gathered(key, block), block, scaling)
@@ -154,7 +154,7 @@ class _TreeAttention(torch.autograd.Function):
         return attended
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         query, key, value = ctx.saved_tensors
         of_query = torch.empty_like(query, memory_format=torch.contiguous_format)
         sums = torch.promote_types(key.dtype, torch.float32)  # a key gets a share from every block that sees it
@@ -162,7 +162,7 @@ class _TreeAttention(torch.autograd.Function):
         for block in ctx.blocks:
             queries, keys = _folded(query, block, len(key)), _gathered(key, block)
             weights = _weights(queries, keys, block, ctx.scaling)  # [J, GL, S]
-            grads = _folded(grad, block, len(key))  # [J, GL, D]
+            grads = _folded(grad, block, len(key))
             _scatter(of_value, block, torch.bmm(weights.transpose(1, 2), grads))
             of_weights = torch.bmm(grads, _gathered(value, block).transpose(1, 2))
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
