@@ -7,17 +7,21 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, up to 1 GiB a block, and use it again.
+    """Let this process use freed blocks of up to 1 GiB again.
 
-    By default each large tensor is mapped from the system and given back when it is freed. On CPU a third of a
-    training step went into these fresh pages, which the system has to clear (benchmarks/RESULTS.md).
+    By default each large tensor is mapped from the system and given back when it is freed, and a third of a training
+    step on CPU goes into fresh pages, which the system has to clear (benchmarks/RESULTS.md).
     """
     _call("mallopt", _M_MMAP_THRESHOLD, 2**30)
     _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def return_freed_memory() -> None:
-    """Give what is freed at this moment back to the system."""
+    """Give what is free at this moment back to the system.
+
+    Rows differ in length, so freed activations leave holes that the next row does not fit into, and a process on CPU
+    would grow far beyond what it uses.
+    """
     _call("malloc_trim", 0)
 
 

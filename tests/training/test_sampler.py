@@ -27,3 +27,19 @@ def test_without_a_seed_the_order_is_that_of_the_data() -> None:
     assert list(StepSampler(5, 2)) == [[0, 1], [2, 3], [4]]
     assert list(StepSampler(5, 2, drop_last=True)) == [[0, 1], [2, 3]]
     assert len(StepSampler(4, 2)) == 2
+
+
+def test_items_of_a_group_stay_together_and_groups_are_shuffled() -> None:
+    groups = ["a", "b", "a", "", "b", "", "a"]
+    assert list(StepSampler(7, 3, groups=groups)) == [[0, 2, 6], [1, 4, 3], [5]]
+    orders = {tuple(i for step in StepSampler(7, 3, groups=groups, seed=seed) for i in step) for seed in range(20)}
+    assert len(orders) > 5
+    for order in orders:
+        assert sorted(order) == list(range(7))
+        places = {group: [order.index(i) for i in members] for group, members in (("a", (0, 2, 6)), ("b", (1, 4)))}
+        assert all(max(at) - min(at) == len(at) - 1 for at in places.values())
+
+
+def test_a_process_gets_neighbours() -> None:
+    shares = [list(StepSampler(8, 8, rank=rank, processes=2)) for rank in range(2)]
+    assert shares == [[[0, 1, 2, 3]], [[4, 5, 6, 7]]]

@@ -19,6 +19,7 @@ from turnpoint.template import Overflow
 
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 TURNS_FROM = ("fork", "dialogue")
+GROUP_BY = ("none", "dialogue")
 SAMPLING = ("random", "sequential")
 _MOST_SEED = 2**32 - 1  # numpy's
 _AT_LEAST_ONE = (
@@ -305,6 +306,14 @@ class DPOConfig(StageConfig):
             "choices": TURNS_FROM,
         },
     )
+    group_by: str = field(
+        default="none",
+        metadata={
+            "help": "Which pairs share a step: any, as the sampling strategy puts them (none), or as far as they fit"
+            " those of one dialogue or prompt, whose tokens are then computed once (dialogue). Default: none.",
+            "choices": GROUP_BY,
+        },
+    )
     precompute_ref_log_probs: bool | None = field(
         default=None,
         metadata={
@@ -343,6 +352,7 @@ class DPOConfig(StageConfig):
     def _check(self) -> None:
         super()._check()
         self._check_choice("turns_from", TURNS_FROM)
+        self._check_choice("group_by", GROUP_BY)
 
     def resolved(self) -> dict[str, Any]:
         """Every field with the value that is in force, gamma and margin of the reduction included."""

@@ -3,25 +3,31 @@
 Legend: B pairs of a row, T turns of the longest side, S scored tokens of one side.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from turnpoint.data import load_pairs
 from turnpoint.errors import ConfigError
+from turnpoint.models.gguf import cache_folder
 from turnpoint.objectives import Objective, Turns
 from turnpoint.template import Prepared, Renderer, TokenizedDialogue, TokenizedPair, prepare_pairs
 from turnpoint.training.configs import DPOConfig
 from turnpoint.training.executor import RowResult
 from turnpoint.training.reference import Reference, frozen, frozen_copy
+from turnpoint.training.reference_cache import Key, ReferenceCache, data_hash, weights_hash
 from turnpoint.training.trainer import StageTrainer
-from turnpoint.tree import ScoredSequence, sequence_logprobs
+from turnpoint.tree import ScoredSequence, evaluating, sequence_logprobs
+
+logger = logging.getLogger(__name__)
 
 
 class Side(NamedTuple):
@@ -44,12 +50,14 @@ class PairExample:
         chosen: the preferred side.
         rejected: the other side.
         source: file and line, for messages.
+        dialogue_id: of the dialogue or prompt that the pair comes from.
         reference: log-probs of the scored tokens of both sides under the reference, [S] each, once they are computed.
     """
 
     chosen: Side
     rejected: Side
     source: str
+    dialogue_id: str = ""
     reference: tuple[Tensor, Tensor] | None = None
 
 
@@ -60,7 +68,8 @@ def pair_example(pair: TokenizedPair, *, first_turn: int) -> PairExample:
         pair: the tokenised pair.
         first_turn: turns before it neither count nor are scored: `pair.shared_turns` from the fork on, 0 for all.
     """
-    return PairExample(_side(pair.chosen, first_turn), _side(pair.rejected, first_turn), pair.source)
+    sides = _side(pair.chosen, first_turn), _side(pair.rejected, first_turn)
+    return PairExample(*sides, pair.source, pair.dialogue_id)
 
 
 def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:
@@ -230,6 +239,11 @@ class DPOTrainer(StageTrainer[PairExample]):
         whole = self.config.turns_from == "dialogue"
         return pair_example(tokenized, first_turn=0 if whole else tokenized.shared_turns)
 
+    def _groups(self) -> Sequence[str] | None:
+        if self.config.group_by == "none" or self.train_dataset is None:
+            return None
+        return [item.dialogue_id for item in self.train_dataset]
+
     def _before_run(self, items: Sequence[PairExample]) -> None:
         """Compute what the reference says of the items, if that is done once."""
         self.stage.shared = self.executor.shared
@@ -245,11 +259,30 @@ class DPOTrainer(StageTrainer[PairExample]):
         self._precompute(missing)
 
     def _precompute(self, items: Sequence[PairExample]) -> None:
+        """Read what the reference says of the items, once all of it is in the cache."""
         policy = self.accelerator.unwrap_model(self.model)
         reference = self._reference or Reference(policy)
-        was_training = policy.training
-        policy.eval()
-        with reference.of(policy) as model:
-            for item, logps in zip(items, self._logprobs_of_all(model, items), strict=True):
-                item.reference = logps[0], logps[1]
-        policy.train(was_training)
+        with evaluating(policy), reference.of(policy) as model:
+            cache = self._reference_cache(model, items)
+            missing = sorted(set(gather_object(cache.missing())))
+            if missing and cache.reason:
+                logger.info("log-probs of the reference are computed anew: %s", cache.reason)
+            for found in self._logprobs(model, items, missing):
+                if self.accelerator.is_local_main_process:
+                    cache.add(found)
+        self.accelerator.wait_for_everyone()
+        for item, logps in zip(items, cache, strict=True):
+            item.reference = logps[0], logps[1]
+
+    def _reference_cache(self, model: nn.Module, items: Sequence[PairExample]) -> ReferenceCache:
+        weights = next(model.parameters()).dtype
+        autocast = {"fp16": "float16", "bf16": "bfloat16"}.get(self.accelerator.mixed_precision, weights)
+        sequences = [self.stage.sequences(item) for item in items]
+        key = Key(
+            weights_hash(model, adapter=self._reference != Reference(None)),
+            data_hash(sequences),
+            f"{autocast} over {weights}",
+        )
+        counts = [[len(each.scored) for each in item] for item in sequences]
+        with self.accelerator.local_main_process_first():
+            return ReferenceCache(cache_folder() / "reference", key, counts, weights)

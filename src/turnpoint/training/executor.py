@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from turnpoint.memory import return_freed_memory
 from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
 
 Item = TypeVar("Item")
@@ -155,6 +156,7 @@ class Executor:
             for row in self._rows(stage, items):
                 for i, logps in zip(row, self._logps(stage, model, [items[i] for i in row]), strict=True):
                     found[i] = [each.cpu() for each in logps]
+                self._free()
         return found
 
     def means(self, stage: Stage[Item], tally: Tally) -> Means:
@@ -190,6 +192,7 @@ class Executor:
                         backward(result)
                 tally.loss = tally.loss + result.loss.detach()
                 tally.metrics = tally.metrics + result.metrics
+                self._free()
         return tally
 
     def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
@@ -244,6 +247,11 @@ class Executor:
                 yield
         finally:
             state._set_sync_gradients(True)
+
+    def _free(self) -> None:
+        """Let the next row start from what this one used: GPUs have an allocator that sees to it."""
+        if self.accelerator.device.type == "cpu":
+            return_freed_memory()
 
     @property
     def _backward_options(self) -> dict[str, bool]:

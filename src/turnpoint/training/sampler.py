@@ -1,6 +1,6 @@
 """Which items an optimiser step holds, and which of them this process runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch.utils.data import Sampler
@@ -10,7 +10,8 @@ class StepSampler(Sampler[list[int]]):
     """Batches of item indexes, one for each optimiser step.
 
     The order is a function of seed and epoch alone: accumulation and the number of processes cut the same steps in
-    other ways. A last step may be smaller, and a process may get nothing of it; no item is seen twice.
+    other ways. A process gets neighbours, so that what they share is computed once. A last step may be smaller, and a
+    process may get nothing of it; no item is seen twice.
 
     Args:
         size: items of the data set.
@@ -18,6 +19,7 @@ class StepSampler(Sampler[list[int]]):
         rank: number of this process.
         processes: number of processes.
         seed: of the order; None keeps the order of the data.
+        groups: of each item the group whose items stay together; an empty name is no group. None: no groups.
         drop_last: leave out a last step that is not full.
         epoch: gives the epoch about to start.
     """
@@ -30,6 +32,7 @@ class StepSampler(Sampler[list[int]]):
         rank: int = 0,
         processes: int = 1,
         seed: int | None = None,
+        groups: Sequence[str] | None = None,
         drop_last: bool = False,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -38,6 +41,7 @@ class StepSampler(Sampler[list[int]]):
         self.rank = rank
         self.processes = processes
         self.seed = seed
+        self.groups = groups
         self.drop_last = drop_last
         self.epoch = epoch
 
@@ -49,11 +53,16 @@ class StepSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order = self._order()
         for step in range(len(self)):
-            start = step * self.items_per_step
-            yield order[start : start + self.items_per_step][self.rank :: self.processes]
+            items = order[step * self.items_per_step : (step + 1) * self.items_per_step]
+            start, end = (-(-len(items) * rank // self.processes) for rank in (self.rank, self.rank + 1))
+            yield items[start:end]
 
     def _order(self) -> list[int]:
-        if self.seed is None:
-            return list(range(self.size))
-        generator = torch.Generator().manual_seed(self.seed + self.epoch())
-        return torch.randperm(self.size, generator=generator).tolist()
+        members: dict[int | str, list[int]] = {}
+        for i, group in enumerate(self.groups or [""] * self.size):
+            members.setdefault(group or i, []).append(i)
+        in_order = list(members.values())
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(self.seed + self.epoch())
+            in_order = [in_order[i] for i in torch.randperm(len(in_order), generator=generator).tolist()]
+        return [i for group in in_order for i in group]

@@ -5,10 +5,11 @@ Optimiser, schedule, distribution, checkpoints and logging are those of transfor
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+import numpy as np
 from accelerate.utils import gather_object
 from accelerate.utils.memory import clear_device_cache
 from peft import PeftModel
@@ -46,6 +47,7 @@ from turnpoint.training.run_folder import (
 )
 from turnpoint.training.sampler import StepSampler
 from turnpoint.tree import ScoredSequence, attend_along_tree
+from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
 from turnpoint.tree.support import check_sharing
 
@@ -135,6 +137,10 @@ class StageTrainer(Trainer, Generic[Example]):
         """What the stage trains on."""
         raise NotImplementedError
 
+    def _groups(self) -> Sequence[str] | None:
+        """Of each training item the group whose items stay together; None without groups."""
+        return None
+
     def _before_run(self, items: Sequence[Example]) -> None:
         """Called with the items of a run before its first step."""
 
@@ -194,6 +200,7 @@ class StageTrainer(Trainer, Generic[Example]):
             rank=self.args.process_index,
             processes=self.args.world_size,
             seed=seed if strategy == "random" else None,
+            groups=self._groups(),
             drop_last=self.args.dataloader_drop_last,
             epoch=lambda: self.state.global_step // max(len(sampler), 1),
         )
@@ -312,19 +319,22 @@ class StageTrainer(Trainer, Generic[Example]):
             logger.warning("the token tree is off, every sequence runs by itself: %s", sharing.reason)
         return sharing.shared
 
-    def _logprobs_of_all(self, model: nn.Module, items: Sequence[Example]) -> list[list[Tensor]]:
-        """Log-probs of the scored tokens of all items, each process doing its share."""
+    def _logprobs(
+        self, model: nn.Module, items: Sequence[Example], wanted: Sequence[int]
+    ) -> Iterator[list[tuple[int, list[Tensor]]]]:
+        """Log-probs of the scored tokens of the wanted items, some at a time, on every process those of all of them.
+
+        Items that begin alike come together, whatever their order in the data.
+        """
         model.to(self.args.device)
-        mine = range(self.args.process_index, len(items), self.args.world_size)
-        step = self.args.per_device_eval_batch_size
-        found: list[tuple[int, list[Tensor]]] = []
+        wanted = sorted(wanted, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
+        step = self.args.per_device_eval_batch_size * self.args.world_size
         silent = self.args.disable_tqdm or not self.is_world_process_zero()
-        for start in with_progress(range(0, len(mine), step), None if silent else "Log-probs of the reference"):
-            batch = mine[start : start + step]
-            found += zip(batch, self.executor.logprobs(self.stage, model, [items[i] for i in batch]), strict=True)
-        if self.args.world_size > 1:
-            found = gather_object(found)
-        return [logps for _, logps in sorted(found, key=lambda each: each[0])]
+        for start in with_progress(range(0, len(wanted), step), None if silent else "Log-probs of the reference"):
+            mine = wanted[start : start + step][self.args.process_index :: self.args.world_size]
+            found = self.executor.logprobs(self.stage, model, [items[i] for i in mine])
+            pairs = list(zip(mine, found, strict=True))
+            yield gather_object(pairs) if self.args.world_size > 1 else pairs
 
     def _examples(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> list[Example] | None:
         if source is None:
@@ -400,6 +410,10 @@ def _one_batch_a_step(config: StageConfig) -> StageConfig:
 def _tokens(sequences: Sequence[ScoredSequence]) -> int:
     """Tokens of the longest sequence of an item."""
     return max(len(each.input_ids) for each in sequences)
+
+
+def _sort_keys(sequences: Sequence[ScoredSequence]) -> list[bytes]:
+    return [sort_key(np.asarray(each.input_ids, np.int64)) for each in sequences]
 
 
 def _sets(eval_dataset: Any) -> list[Any]:

@@ -1,0 +1,63 @@
+"""The data of the cases, as preference pairs: what turnpoint trains on, and the same as texts for peers."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+from turnpoint.data import load_dialogues, load_pairs
+from turnpoint.dialogue import PreferencePair
+from turnpoint.pairs import PhraseWriter, trajectory_pairs
+from turnpoint.recipes.dialogues import DATA as DEMO_DATA
+from turnpoint.template import Renderer
+
+DATA = Path(__file__).parent / "data"
+_SAMPLES = 8  # of one prompt in case c; half of them are good
+_LONGEST_SIDE = 1024  # tokens in case b
+
+
+def single_turn(renderer: Renderer) -> list[PreferencePair]:
+    """Case a: prompts of several turns, one turn a side."""
+    return load_pairs(DATA / "glaive_64.jsonl")[0]
+
+
+def trajectories(renderer: Renderer) -> list[PreferencePair]:
+    """Case b: sides of several turns from whole SGD dialogues, several pairs each, in order of dialogues."""
+    dialogues, _ = load_dialogues(DEMO_DATA / "sgd" / "train_openai_messages.jsonl")
+    built = trajectory_pairs(dialogues[:40], writer=PhraseWriter(), seed=0).pairs
+    short = (pair for pair in built if _longest(renderer, pair) <= _LONGEST_SIDE)
+    return list(islice(short, 64))
+
+
+def samples(renderer: Renderer) -> list[PreferencePair]:
+    """Case c: eight replies to each of four prompts, each of four good ones against each of four bad ones."""
+    pairs = single_turn(renderer)
+    made = []
+    for first in range(0, 4 * _SAMPLES, _SAMPLES):
+        replies = [pair.chosen for pair in pairs[first : first + _SAMPLES]]
+        good, bad = replies[: _SAMPLES // 2], replies[_SAMPLES // 2 :]
+        made += [
+            PreferencePair(prompt=pairs[first].prompt, chosen=chosen, rejected=rejected)
+            for chosen in good
+            for rejected in bad
+        ]
+    return made
+
+
+CASES: dict[str, Callable[[Renderer], list[PreferencePair]]] = {"a": single_turn, "b": trajectories, "c": samples}
+
+
+def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:
+    """Prompt and sides as plain texts, from which a peer makes the same tokens; the end of the side it adds itself."""
+    tokenizer = renderer.tokenizer
+    prompt = str(tokenizer.decode(renderer.prompt_ids(pair.prompt, pair.tools)))
+    texts = {"prompt": prompt}
+    for name in ("chosen", "rejected"):
+        whole = renderer.text(pair.side(name))  # type: ignore[arg-type]
+        assert whole.startswith(prompt)
+        texts[name] = whole.removeprefix(prompt).rstrip().removesuffix(str(tokenizer.eos_token))
+    return texts
+
+
+def _longest(renderer: Renderer, pair: PreferencePair) -> int:
+    tokenized = renderer.tokenize_pair(pair)
+    return max(len(tokenized.chosen.input_ids), len(tokenized.rejected.input_ids))

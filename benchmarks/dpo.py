@@ -1,0 +1,88 @@
+"""DPO against a peer: `python -m benchmarks.dpo --peer trl --cases a b c`.
+
+Each run is a process of its own; peers take turns, so that a slow hour of the machine slows all of them. First the
+losses of a few steps in float32 have to agree. The reference is computed before the steps on both sides, unless a
+peer runs at its defaults; the time that takes is reported beside the steps. The first step of a run warms up and does
+not count.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Any
+
+PAIRS = 8  # of an optimiser step
+AGREEMENT = 1e-4
+TRL_DEFAULTS: dict[str, Any] = {"bf16": True}
+TRL_SPLITS = [(8, 1), (4, 2), (2, 4), (1, 8)]  # batch, accumulation
+
+
+def main() -> None:
+    """Measure and print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", default="trl", choices=["trl", "none"])
+    parser.add_argument("--cases", nargs="+", default=["a", "b", "c"])
+    parser.add_argument("--steps", type=int, default=4, help="optimiser steps of a run, the first of which warms up")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each contender")
+    parser.add_argument("--splits", nargs="+", default=["1x8"], help="batch x accumulation of TRL's tuned runs")
+    given = parser.parse_args()
+    print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
+    for case in given.cases:
+        if given.peer == "trl" and case == "a":
+            _check_losses()
+        contenders = {"turnpoint": ("turnpoint", {"bf16": True})}
+        if given.peer == "trl":
+            for split in given.splits:
+                batch, accumulation = map(int, split.split("x"))
+                tuned = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+                contenders[f"TRL {split}, cached"] = ("trl", {"bf16": True, "precompute_ref_log_probs": True} | tuned)
+            contenders["TRL defaults"] = ("trl", TRL_DEFAULTS)
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+        for _ in range(given.rounds):
+            for name, (peer, settings) in contenders.items():
+                found[name].append(_run(peer, case, given.steps, settings))
+        _show(case, found)
+
+
+def _check_losses() -> None:
+    """The losses of three steps in float32, the reference computed at each step, are the same."""
+    steps = {"learning_rate": 1e-5, "precompute_ref_log_probs": False}
+    ours, theirs = (_run(peer, "a", 3, steps | {"bf16": False}, pairs=2)["losses"] for peer in ("turnpoint", "trl"))
+    worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    print(f"losses of {len(ours)} steps in float32 differ by at most {worst:.1e}: {ours} {theirs}")
+    if worst > AGREEMENT:
+        sys.exit(f"losses differ by more than {AGREEMENT}: the two do not compute the same")
+
+
+def _run(peer: str, case: str, steps: int, settings: dict[str, Any], pairs: int = PAIRS) -> dict[str, Any]:
+    job = {"peer": peer, "case": case, "steps": steps, "pairs": pairs, "settings": settings}
+    done = subprocess.run([sys.executable, "-m", "benchmarks.runs", json.dumps(job)], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{peer}, case {case}: {done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{peer} {case} {settings}: {[round(each, 2) for each in result['seconds']]}", file=sys.stderr)
+    return result
+
+
+def _show(case: str, found: dict[str, list[dict[str, Any]]]) -> None:
+    print(f"\ncase {case}\n\n| | s / step | spread | pairs / s | tokens / s | before the steps, s | peak GB | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    ours = statistics.median(second for run in found["turnpoint"] for second in run["seconds"][1:])
+    for name, runs in found.items():
+        seconds = [second for run in runs for second in run["seconds"][1:]]
+        step = statistics.median(seconds)
+        tokens = runs[0]["tokens"] / len(runs[0]["seconds"])
+        print(
+            f"| {name} | {step:.2f} | {min(seconds):.2f} to {max(seconds):.2f} | {PAIRS / step:.2f} |"
+            f" {tokens / step:.0f} |"
+            f" {statistics.median(run['before'] for run in runs):.1f} |"
+            f" {statistics.median(run['peak_gb'] for run in runs):.1f} | {step / ours:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""One measured run in this process: `python -m benchmarks.runs '{"peer": "turnpoint", "case": "a", ...}'`.
+
+Prints one line of JSON: seconds of each step, losses, tokens, peak memory.
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from benchmarks.cases import CASES, as_texts
+from turnpoint import DPOConfig, DPOTrainer, load_model_and_tokenizer
+from turnpoint.template import Renderer, ensure_tool_template
+
+COMMON: dict[str, Any] = {
+    "learning_rate": 1e-6,
+    "lr_scheduler_type": "constant",
+    "beta": 0.1,
+    "num_train_epochs": 1,
+    "train_sampling_strategy": "sequential",
+    "max_length": None,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+}
+
+
+class Clock(TrainerCallback):
+    """Seconds of each optimiser step."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._start = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start."""
+        self._start = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop."""
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+def measure(run: dict[str, Any]) -> dict[str, Any]:
+    """Train on the first `steps` × `pairs` pairs of a case, `pairs` a step.
+
+    Args:
+        run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig.
+    """
+    model, tokenizer = load_model_and_tokenizer("demo")
+    ensure_tool_template(tokenizer)
+    renderer = Renderer(tokenizer)
+    data = CASES[run["case"]](renderer)[: run["pairs"] * run["steps"]]
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        train = _turnpoint if run["peer"] == "turnpoint" else _trl
+        trainer = train(model, tokenizer, data, run, folder)
+        trainer.add_callback(clock)
+        start = time.perf_counter()
+        trainer.train()
+        whole = time.perf_counter() - start
+    sides = [side for pair in data for side in renderer.tokenize_pair(pair)[:2]]
+    return {
+        "seconds": clock.seconds,
+        "before": whole - sum(clock.seconds),
+        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
+        "pairs": len(data),
+        "tokens": sum(len(side.input_ids) for side in sides),
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+    }
+
+
+def _turnpoint(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folder: str) -> Any:
+    settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
+    return DPOTrainer(model, args=DPOConfig(**settings), train_dataset=data, processing_class=tokenizer)
+
+
+def _trl(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folder: str) -> Any:
+    import trl
+    from datasets import Dataset
+
+    renderer = Renderer(tokenizer)
+    rows = Dataset.from_list([as_texts(pair, renderer) for pair in data])
+    settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
+    return trl.DPOTrainer(model, args=trl.DPOConfig(**settings), train_dataset=rows, processing_class=tokenizer)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    print(json.dumps(measure(json.loads(sys.argv[1]))))

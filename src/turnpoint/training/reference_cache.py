@@ -1,0 +1,171 @@
+"""Log-probs of a reference on disk: computed once for a model and a data set, read by every run and objective after.
+
+An entry is a folder named by the hash of all that the numbers depend on:
+
+    key.json     what they depend on, each part hashed by itself
+    logps        nats, float32 or float64: of every scored token, item by item, sequence by sequence
+    done         one byte an item: 1 where its log-probs are there
+
+Log-probs are written before the byte that vouches for them, so an interrupted pass goes on where it stopped.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+
+from turnpoint.errors import CheckpointError
+from turnpoint.tree import ScoredSequence
+
+_DIGEST_BYTES = 16
+
+
+class Key(NamedTuple):
+    """What log-probs depend on, each part as a hash or a name.
+
+    Args:
+        weights: of the reference with its configuration and, where it is on, its adapter.
+        data: token ids of all sequences in order, and which of them are scored: file, template and settings at once.
+        precision: of weights and arithmetic.
+    """
+
+    weights: str
+    data: str
+    precision: str
+
+    @property
+    def name(self) -> str:
+        """The name of the entry's folder."""
+        return _digest([part.encode() for part in self])
+
+
+_CHANGED = Key(
+    weights="the weights of the reference changed",
+    data="the data changed, or its template, or what is scored",
+    precision="the precision changed",
+)
+
+
+def weights_hash(model: nn.Module, *, adapter: bool) -> str:
+    """Hash of all parameters and buffers that are saved, and of the configuration.
+
+    Args:
+        model: on one device, whole.
+        adapter: whether the adapter of a peft model belongs to it.
+    """
+    bare = model.get_base_model() if isinstance(model, PeftModel) else model
+    settings = bare.config.to_dict()
+    for changing in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
+        settings.pop(changing, None)
+    prefix = model.base_model.prefix if isinstance(model, PeftModel) and not adapter else None
+    return _digest(_parts_of_weights(model.state_dict(), prefix, json.dumps(settings, sort_keys=True, default=str)))
+
+
+def data_hash(items: Iterable[Sequence[ScoredSequence]]) -> str:
+    """Hash of token ids and scored places of all sequences, in order."""
+    return _digest(
+        part
+        for sequences in items
+        for ids, scored in sequences
+        for part in (np.asarray(ids, np.int64).tobytes(), b"|", np.asarray(scored, np.int64).tobytes(), b"\n")
+    )
+
+
+class ReferenceCache:
+    """One entry, made if it is not there.
+
+    Args:
+        folder: where entries are.
+        key: of this one.
+        counts: scored tokens of each sequence of each item.
+        dtype: of the log-probs.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, key: Key, counts: Sequence[Sequence[int]], dtype: torch.dtype) -> None:
+        self._counts = counts
+        self._dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+        self._ends = np.cumsum([sum(each) for each in counts])
+        self.entry = folder / key.name
+        self.reason = _reason(folder, key) if not self.entry.exists() else None
+        try:
+            self._make(key)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.entry}: log-probs of the reference cannot be kept ({error.strerror}); set TURNPOINT_CACHE to"
+                " another folder"
+            ) from error
+        self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
+
+    def missing(self) -> list[int]:
+        """Items whose log-probs are not there yet."""
+        done = np.fromfile(self.entry / "done", np.uint8)
+        return np.flatnonzero(done == 0).tolist()
+
+    def add(self, found: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
+        """Keep the log-probs of items, [S] for each of their sequences."""
+        with (self.entry / "logps").open("r+b") as logps, (self.entry / "done").open("r+b") as done:
+            for i, tensors in found:
+                logps.seek(self._start(i) * self._dtype.itemsize)
+                logps.write(torch.cat(list(tensors)).numpy().astype(self._dtype).tobytes())
+            _sync(logps)
+            for i, _ in found:
+                done.seek(i)
+                done.write(b"\1")
+            _sync(done)
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        """Log-probs of each item's sequences, [S] each, read from disk when they are used."""
+        for i, counts in enumerate(self._counts):
+            values = torch.from_numpy(self._logps[self._start(i) : self._ends[i]])
+            yield list(values.split(list(counts)))
+
+    def _start(self, item: int) -> int:
+        return int(self._ends[item]) - sum(self._counts[item])
+
+    def _make(self, key: Key) -> None:
+        """Make the files at their full size; `key.json` comes last and says that they are there."""
+        if (self.entry / "key.json").exists():
+            return
+        self.entry.mkdir(parents=True, exist_ok=True)
+        for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
+            with (self.entry / name).open("wb") as file:
+                file.truncate(size)
+        (self.entry / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
+
+
+def _reason(folder: Path, key: Key) -> str | None:
+    """What differs from the entry that has most in common with the key; None without one."""
+    others = [Key(**json.loads(file.read_text(encoding="utf-8"))) for file in folder.glob("*/key.json")]
+    differing = [[text for text, old, new in zip(_CHANGED, other, key, strict=True) if old != new] for other in others]
+    return ", and ".join(min(differing, key=len)) if differing else None
+
+
+def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: str) -> Iterator[bytes]:
+    yield settings.encode()
+    for name, tensor in weights.items():
+        if without is None or without not in name:
+            plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")  # as without an adapter
+            yield f"{plain} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
