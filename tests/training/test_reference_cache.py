@@ -71,16 +71,13 @@ def test_another_model_other_data_and_other_precision_are_computed_anew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="turnpoint")
-    runs = (
+    other_data = "the data changed, or its template, or what is scored"
+    whole = {"turns_from": "dialogue", "reduction": "dmpo"}
+    runs: tuple[tuple[Any, list[PreferencePair], dict[str, Any], str | None], ...] = (
         (tiny_model(), pairs, {}, None),
         (tiny_model(seed=1), pairs, {}, "the weights of the reference changed"),
-        (tiny_model(), pairs[1:], {}, "the data changed, or its template, or what is scored"),
-        (
-            tiny_model(),
-            pairs,
-            {"turns_from": "dialogue", "reduction": "dmpo"},
-            "the data changed, or its template, or what is scored",
-        ),
+        (tiny_model(), pairs[1:], {}, other_data),
+        (tiny_model(), pairs, whole, other_data),
         (tiny_model(), pairs, {"bf16": True}, "the precision changed"),
     )
     for model, data, settings, reason in runs:

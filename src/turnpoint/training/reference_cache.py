@@ -60,7 +60,7 @@ def weights_hash(model: nn.Module, *, adapter: bool) -> str:
         model: on one device, whole.
         adapter: whether the adapter of a peft model belongs to it.
     """
-    bare = model.get_base_model() if isinstance(model, PeftModel) else model
+    bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     settings = bare.config.to_dict()
     for changing in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
         settings.pop(changing, None)
@@ -145,9 +145,11 @@ class ReferenceCache:
 
 def _reason(folder: Path, key: Key) -> str | None:
     """What differs from the entry that has most in common with the key; None without one."""
-    others = [Key(**json.loads(file.read_text(encoding="utf-8"))) for file in folder.glob("*/key.json")]
-    differing = [[text for text, old, new in zip(_CHANGED, other, key, strict=True) if old != new] for other in others]
-    return ", and ".join(min(differing, key=len)) if differing else None
+    found: list[list[str]] = []
+    for file in folder.glob("*/key.json"):
+        other = Key(**json.loads(file.read_text(encoding="utf-8")))
+        found.append([text for text, old, new in zip(_CHANGED, other, key, strict=True) if old != new])
+    return ", and ".join(min(found, key=len)) if found else None
 
 
 def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: str) -> Iterator[bytes]:
