@@ -52,7 +52,7 @@ def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:
     prompt = str(tokenizer.decode(renderer.prompt_ids(pair.prompt, pair.tools)))
     texts = {"prompt": prompt}
     for name in ("chosen", "rejected"):
-        whole = renderer.text(pair.side(name))  # type: ignore[arg-type]
+        whole = renderer.text(pair.side(name))
         assert whole.startswith(prompt)
         texts[name] = whole.removeprefix(prompt).rstrip().removesuffix(str(tokenizer.eos_token))
     return texts

@@ -18,7 +18,6 @@ from typing import Any
 PAIRS = 8  # of an optimiser step
 AGREEMENT = 1e-4
 TRL_DEFAULTS: dict[str, Any] = {"bf16": True}
-TRL_SPLITS = [(8, 1), (4, 2), (2, 4), (1, 8)]  # batch, accumulation
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
     for case in given.cases:
         if given.peer == "trl" and case == "a":
             _check_losses()
-        contenders = {"turnpoint": ("turnpoint", {"bf16": True})}
+        contenders: dict[str, tuple[str, dict[str, Any]]] = {"turnpoint": ("turnpoint", {"bf16": True})}
         if given.peer == "trl":
             for split in given.splits:
                 batch, accumulation = map(int, split.split("x"))

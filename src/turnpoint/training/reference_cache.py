@@ -149,7 +149,8 @@ def _reason(folder: Path, key: Key) -> str | None:
     for file in folder.glob("*/key.json"):
         other = Key(**json.loads(file.read_text(encoding="utf-8")))
         found.append([text for text, old, new in zip(_CHANGED, other, key, strict=True) if old != new])
-    return ", and ".join(min(found, key=len)) if found else None
+    least = min(found, key=len, default=[])
+    return ", and ".join(least) or None
 
 
 def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: str) -> Iterator[bytes]:
