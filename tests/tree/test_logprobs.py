@@ -13,7 +13,9 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from turnpoint.tree import ScoredSequence, attend_along_tree, check_sharing, sequence_logprobs
+from turnpoint.tree import ScoredSequence, attend_along_tree, check_sharing, head, logprobs, sequence_logprobs
+from turnpoint.tree.head import head_is_last
+from turnpoint.tree.token_logprobs import token_logprobs
 
 Build = Callable[..., Any]
 MANY = settings(max_examples=25, deadline=None)
@@ -56,11 +58,16 @@ def gradients(model: nn.Module, logps: list[Tensor]) -> list[Tensor]:
 
 
 def assert_agreement(
-    model: nn.Module, sequences: Sequence[ScoredSequence], logps_within: float, gradients_within: float, shared: bool
+    model: nn.Module,
+    sequences: Sequence[ScoredSequence],
+    logps_within: float,
+    gradients_within: float,
+    shared: bool,
+    chunked: bool = False,
 ) -> None:
     other = copy.deepcopy(model)  # dynamic rotary scaling remembers what it has seen
     expected = plain_logprobs(other, sequences)
-    found = sequence_logprobs(model, sequences, shared=shared)
+    found = sequence_logprobs(model, sequences, shared=shared, chunked=chunked)
     for logps, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(logps, plain, atol=logps_within, rtol=0)
     if not sum(map(len, found)):
@@ -89,6 +96,58 @@ def test_tree_is_exact(
         model.set_experts_implementation("eager")  # grouped products refuse float64
     with double_throughout():
         assert_agreement(model, sequences, 1e-9, 1e-8, shared=True)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3", "gpt2", "opt", "phi3"])
+@MANY
+@given(sequences=scored_sequences())
+def test_logits_made_two_rows_at_a_time_are_exact(
+    tiny_model: Build, double_throughout: type[TorchFunctionMode], name: str, sequences: list[ScoredSequence]
+) -> None:
+    model = tiny_model(name)
+    with double_throughout(), pytest.MonkeyPatch.context() as patch:
+        assert head_is_last(model)
+        patch.setattr(head, "LOGITS_AT_ONCE", 2)
+        patch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
+        assert_agreement(model, sequences, 1e-9, 1e-8, shared=True, chunked=True)
+    assert "forward" not in vars(model.get_output_embeddings())
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers 5 for it
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
+def test_an_adapter_on_the_head_is_seen_through(
+    tiny_model: Build, double_throughout: type[TorchFunctionMode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LoraConfig(r=2, target_modules=["lm_head", "q_proj"], init_lora_weights=False)
+    adapted = get_peft_model(copy.deepcopy(tiny_model("llama")), config).double()
+    sequences = [ScoredSequence([3, 4, 5, 6], np.array([1, 2, 3])), ScoredSequence([3, 4, 7], np.array([2]))]
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", 2)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
+    with double_throughout():
+        assert head_is_last(adapted)
+        assert_agreement(adapted, sequences, 1e-9, 1e-8, shared=True, chunked=True)
+
+
+def test_no_more_logits_than_those_of_some_rows_are_made(tiny_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("llama")
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", 2)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
+    rows: list[int] = []
+
+    def count(logits: Tensor, *wanted: Tensor) -> Tensor:
+        rows.append(len(logits))
+        return token_logprobs(logits, *wanted)
+
+    monkeypatch.setattr(head, "token_logprobs", count)
+    sequence = ScoredSequence([3, 4, 5, 6, 7, 8], np.arange(1, 6))
+    [logps] = sequence_logprobs(model, [sequence], chunked=True)
+    assert rows == [2, 2, 1]
+    logps.sum().backward()
+    assert sorted(rows) == [1, 1, 2, 2, 2, 2]
+
+
+def test_a_cap_after_the_head_is_found(tiny_model: Build) -> None:
+    assert not head_is_last(tiny_model("gemma2"))
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,7 @@ class DPOStage:
         objective: reduction and loss.
         reference: where the reference's log-probs come from; None: the examples carry them, or none are needed.
         shared: whether sequences of a row share their tree.
+        chunked: whether some rows of logits are made at a time.
         metrics: names of the sums that `row` returns.
         sequences_per_item: two sides.
     """
@@ -107,6 +108,7 @@ class DPOStage:
     objective: Objective
     reference: Reference | None
     shared: bool = True
+    chunked: bool = False
     metrics: tuple[str, ...] = (
         "rewards/chosen",
         "rewards/rejected",
@@ -160,7 +162,7 @@ class DPOStage:
         self, reference: Reference, policy: nn.Module, sequences: Sequence[ScoredSequence]
     ) -> list[Tensor]:
         with torch.no_grad(), reference.of(policy) as model:
-            return sequence_logprobs(model, sequences, shared=self.shared)
+            return sequence_logprobs(model, sequences, shared=self.shared, chunked=self.chunked)
 
 
 def _totals(sides: tuple[Turns, Turns]) -> list[Tensor]:
@@ -246,7 +248,7 @@ class DPOTrainer(StageTrainer[PairExample]):
 
     def _before_run(self, items: Sequence[PairExample]) -> None:
         """Compute what the reference says of the items, if that is done once."""
-        self.stage.shared = self.executor.shared
+        self.stage.shared, self.stage.chunked = self.executor.shared, self.executor.chunked
         missing = [item for item in items if item.reference is None]
         if not self.precomputes or not missing:
             return

@@ -125,11 +125,13 @@ class Executor:
         accelerator: of the Trainer; it knows precision and processes.
         max_tokens_per_row: budget of a row in tree tokens; None: one item a row.
         shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
+        chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.head_is_last`).
     """
 
     accelerator: Accelerator
     max_tokens_per_row: int | None
     shared: bool = field(default=True)
+    chunked: bool = field(default=False)
 
     def train(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> StepResult:
         """Add the gradients of the step's loss to the model's parameters."""
@@ -206,7 +208,8 @@ class Executor:
 
     def _logps(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> list[list[Tensor]]:
         sequences = [stage.sequences(item) for item in items]
-        flat = iter(sequence_logprobs(model, [each for item in sequences for each in item], shared=self.shared))
+        together = [each for item in sequences for each in item]
+        flat = iter(sequence_logprobs(model, together, shared=self.shared, chunked=self.chunked))
         return [[next(flat) for _ in item] for item in sequences]
 
     def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:

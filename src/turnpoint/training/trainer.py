@@ -49,6 +49,7 @@ from turnpoint.training.sampler import StepSampler
 from turnpoint.tree import ScoredSequence, attend_along_tree
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
+from turnpoint.tree.head import head_is_last
 from turnpoint.tree.support import check_sharing
 
 logger = logging.getLogger(__name__)
@@ -304,6 +305,7 @@ class StageTrainer(Trainer, Generic[Example]):
     def _prepare_run(self, items: Sequence[Example]) -> None:
         if not self._probed:
             self.executor.shared = self._probe_sharing(items)
+            self.executor.chunked = head_is_last(self.accelerator.unwrap_model(self.model))
             self._probed = True
         self._before_run(items)
 

@@ -5,7 +5,7 @@ V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from turnpoint.tree.build import Indexes, TokenTree, build_tree
 from turnpoint.tree.forward import logits_at
-
-_ROWS_AT_ONCE = 64
+from turnpoint.tree.head import LOGITS_AT_ONCE, scoring_head
+from turnpoint.tree.token_logprobs import token_logprobs
 
 
 class ScoredSequence(NamedTuple):
@@ -24,7 +24,9 @@ class ScoredSequence(NamedTuple):
     scored: Indexes  # [S], increasing, each > 0: the first token has nothing before it
 
 
-def sequence_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence], *, shared: bool = True) -> list[Tensor]:
+def sequence_logprobs(
+    model: nn.Module, sequences: Sequence[ScoredSequence], *, shared: bool = True, chunked: bool = False
+) -> list[Tensor]:
     """Log p(token | tokens before it) of every scored token, with gradients.
 
     Args:
@@ -32,63 +34,35 @@ def sequence_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence], *, 
         sequences: one row.
         shared: run all in one forward as their token tree; False runs one sequence per forward, for models that break
             the premise of the tree (see `check_sharing`).
+        chunked: make some rows of logits at a time, and anew in the backward pass; for models whose head is the last
+            thing in them (see `turnpoint.tree.head.head_is_last`).
 
     Returns:
         Nats, [S] for each sequence; float32, or float64 for a float64 model.
     """
     if shared:
-        return _row_logprobs(model, sequences)
-    return [_row_logprobs(model, [sequence])[0] for sequence in sequences]
+        return _row_logprobs(model, sequences, chunked)
+    return [_row_logprobs(model, [sequence], chunked)[0] for sequence in sequences]
 
 
-def _row_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence]) -> list[Tensor]:
+def _row_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence], chunked: bool) -> list[Tensor]:
     tree = build_tree([sequence.input_ids for sequence in sequences])
     scored_nodes = [path[sequence.scored] for path, sequence in zip(tree.paths, sequences, strict=True)]
     nodes, edge_of = np.unique(np.concatenate(scored_nodes), return_inverse=True)
-    logps = _edge_logprobs(model, tree, nodes)
+    logps = _edge_logprobs(model, tree, nodes, chunked)
     counts = [len(scored) for scored in scored_nodes]
     return list(logps[torch.from_numpy(edge_of).to(logps.device)].split(counts))
 
 
-def _edge_logprobs(model: nn.Module, tree: TokenTree, nodes: Indexes) -> Tensor:
+def _edge_logprobs(model: nn.Module, tree: TokenTree, nodes: Indexes, chunked: bool) -> Tensor:
     """Log-probs of the tokens of `nodes` after their parents, [E]."""
     parents = tree.parent[nodes]
     assert (parents >= 0).all(), "the first token of a sequence cannot be scored"
     keep, row_of = np.unique(parents, return_inverse=True)
-    logits = logits_at(model, tree, torch.from_numpy(keep))  # [K, V]
-    rows = torch.from_numpy(row_of).to(logits.device)
-    tokens = torch.from_numpy(tree.input_ids[nodes]).to(logits.device)
-    logps: Tensor = _TokenLogprobs.apply(logits, rows, tokens)
-    return logps
-
-
-class _TokenLogprobs(torch.autograd.Function):
-    """Log-softmax at single tokens, a few rows of logits at a time.
-
-    Next to the logits themselves and their gradient, nothing of their size is made, in whatever precision they are.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probs [E] of `tokens` [E] in `rows` [E] of `logits` [K, V]; float32, or float64 for such logits."""
-        totals = torch.cat([_precise(part).logsumexp(-1) for part in logits.split(_ROWS_AT_ONCE)])  # [K]
-        ctx.save_for_backward(logits, totals, rows, tokens)
-        return _precise(logits[rows, tokens]) - totals[rows]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """For a row with edges of gradients g: g at their tokens, minus softmax times the sum of g."""
-        logits, totals, rows, tokens = ctx.saved_tensors
-        sums = torch.zeros_like(totals).index_add_(0, rows, grad)
-        of_logits = torch.empty_like(logits)
-        for start in range(0, len(logits), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            part_grad = (_precise(logits[part]) - totals[part, None]).exp_().mul_(-sums[part, None])
-            here = (rows >= start) & (rows < start + _ROWS_AT_ONCE)
-            part_grad.index_put_((rows[here] - start, tokens[here]), grad[here], accumulate=True)
-            of_logits[part] = part_grad
-        return of_logits, None, None
-
-
-def _precise(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+    rows, tokens = torch.from_numpy(row_of), torch.from_numpy(tree.input_ids[nodes])
+    if not chunked or len(keep) <= LOGITS_AT_ONCE:
+        return token_logprobs(logits_at(model, tree, torch.from_numpy(keep)), rows, tokens)
+    in_order = rows.argsort(stable=True)
+    with scoring_head(model, rows[in_order], tokens[in_order]):
+        logps = logits_at(model, tree, torch.from_numpy(keep))[:, 0]
+    return logps[in_order.argsort().to(logps.device)]
