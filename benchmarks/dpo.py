@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["1x8"], help="batch x accumulation of TRL's tuned runs")
     given = parser.parse_args()
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
+    if given.peer == "trl":
+        _check_losses()
     for case in given.cases:
-        if given.peer == "trl" and case == "a":
-            _check_losses()
         contenders: dict[str, tuple[str, dict[str, Any]]] = {"turnpoint": ("turnpoint", {"bf16": True})}
         if given.peer == "trl":
             for split in given.splits:

@@ -4,11 +4,11 @@ Prints one line of JSON: seconds of each step, losses, tokens, peak memory.
 """
 
 import json
+import os
 import resource
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
@@ -77,6 +77,7 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _turnpoint(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folder: str) -> Any:
+    os.environ["TURNPOINT_CACHE"] = folder  # the reference is computed, not found
     settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
     return DPOTrainer(model, args=DPOConfig(**settings), train_dataset=data, processing_class=tokenizer)
 
@@ -92,5 +93,4 @@ def _trl(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folde
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     print(json.dumps(measure(json.loads(sys.argv[1]))))

@@ -4,6 +4,7 @@ import ctypes
 from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_OLD_LIMIT = 2**25  # the largest mapping threshold that older versions take
 
 
 def keep_freed_memory() -> None:
@@ -12,8 +13,8 @@ def keep_freed_memory() -> None:
     By default each large tensor is mapped from the system and given back when it is freed, and a third of a training
     step on CPU goes into fresh pages, which the system has to clear (benchmarks/RESULTS.md).
     """
-    _call("mallopt", _M_MMAP_THRESHOLD, 2**30)
-    _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
+    if _call("mallopt", _M_MMAP_THRESHOLD, 2**30) or _call("mallopt", _M_MMAP_THRESHOLD, _OLD_LIMIT):
+        _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def return_freed_memory() -> None:
@@ -25,6 +26,7 @@ def return_freed_memory() -> None:
     _call("malloc_trim", 0)
 
 
-def _call(function: str, *arguments: int) -> None:
+def _call(function: str, *arguments: int) -> int:
     with suppress(AttributeError, OSError, TypeError):  # no such function, no such library, Windows
-        getattr(ctypes.CDLL(None), function)(*arguments)
+        return int(getattr(ctypes.CDLL(None), function)(*arguments))
+    return 0

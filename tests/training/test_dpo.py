@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from turnpoint.dialogue import PreferencePair
 from turnpoint.errors import ConfigError
-from turnpoint.tree import sequence_logprobs
+from turnpoint.tree import head, logprobs, sequence_logprobs
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -164,7 +164,7 @@ def test_bf16_rows_of_a_step_share_the_casts_of_the_weights(
     stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
 ) -> None:
     """Gradients under one autocast context for all rows are those of a context for each row, to the last bit."""
-    trainer = stages.dpo(tiny_model(dtype=torch.float32), pairs[:8], bf16=True)
+    trainer = stages.dpo(tiny_model(dtype=torch.float32), pairs[:8], bf16=True, max_tokens_per_row=1)
     trainer.train()
     stage, executor, model = trainer.stage, trainer.executor, trainer.model
     model.zero_grad()
@@ -205,3 +205,26 @@ def test_a_second_adapter_is_refused(stages: Any, tiny_model: ModelFactory, pair
     adapted = stages.dpo(tiny_model(), pairs, **copy.deepcopy(REFERENCES["adapter off"])).model
     with pytest.raises(ConfigError, match="peft_config: the model has an adapter already; leave peft_config out"):
         stages.dpo(adapted, pairs, **copy.deepcopy(REFERENCES["adapter off"]))
+
+
+def test_group_by_puts_pairs_of_a_dialogue_into_one_step(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+) -> None:
+    named = [pair.model_copy(update={"dialogue_id": str(i % 4)}) for i, pair in enumerate(pairs)]
+    trainer = stages.dpo(tiny_model(), named, group_by="dialogue", per_device_train_batch_size=4)
+    assert [len({item.dialogue_id for item in step}) for step in trainer.get_train_dataloader()] == [1] * 4
+
+
+def test_logits_made_some_rows_at_a_time_change_no_run(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    for at_once in (256, 2):
+        for module in (head, logprobs):
+            monkeypatch.setattr(module, "LOGITS_AT_ONCE", at_once)
+        trainer = stages.dpo(tiny_model(), pairs, given={"ref_model": tiny_model(seed=1)})
+        trainer.train()
+        assert trainer.stage.chunked
+        runs.append([[entry[name] for name in METRICS] for entry in logs(trainer)])
+    for whole, chunked in zip(*runs, strict=True):
+        assert chunked == pytest.approx(whole, abs=1e-9)

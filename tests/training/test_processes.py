@@ -61,7 +61,11 @@ def test_an_empty_row_runs_the_forwards_of_a_real_one(
 
 
 def launch_two(folder: Path) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TURNPOINT_CACHE": str(folder / "cache"),  # nothing of an earlier run
+    }
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*launcher, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, timeout=180

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -71,7 +71,7 @@ def test_another_model_other_data_and_other_precision_are_computed_anew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="turnpoint")
-    other_data = "the data changed, or its template, or what is scored"
+    other_data = "the data changed, or its order, its template, or what is scored"
     whole = {"turns_from": "dialogue", "reduction": "dmpo"}
     runs: tuple[tuple[Any, list[PreferencePair], dict[str, Any], str | None], ...] = (
         (tiny_model(), pairs, {}, None),
@@ -140,14 +140,42 @@ def test_a_full_disk_is_one_line(
     own_reference_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(self: Path, *arguments: Any, **options: Any) -> None:
+    def full(file: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     trainer = stages.dpo(tiny_model(), pairs)
-    monkeypatch.setattr(Path, "mkdir", full)
+    monkeypatch.setattr(reference_cache, "_sync", full)
     with pytest.raises(CheckpointError) as error:
         trainer.train()
     assert str(error.value).startswith(f"{own_reference_cache}")
     assert str(error.value).endswith(
-        "log-probs of the reference cannot be kept (No space left on device); set TURNPOINT_CACHE to another folder"
+        "log-probs of the reference cannot be kept (No space left on device); free some space or set TURNPOINT_CACHE"
+        " to another folder"
     )
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers 5 for it
+def test_an_adapter_with_another_scale_is_another_reference(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], computed: list[int]
+) -> None:
+    """Its tensors are the same; what they are multiplied by is in its configuration."""
+    for alpha, items in ((2, len(pairs)), (4, len(pairs)), (4, 0)):
+        torch.manual_seed(0)
+        config = LoraConfig(r=2, lora_alpha=alpha, target_modules=["v_proj", "q_proj"], init_lora_weights=False)
+        model = tiny_model()
+        torch.manual_seed(0)
+        computed.clear()
+        stages.dpo(get_peft_model(model, config), pairs).train()
+        assert sum(computed) == items
+
+
+def test_two_runs_that_begin_together_share_an_entry(tmp_path: Path) -> None:
+    folder = tmp_path / "entries"
+    key = reference_cache.Key("weights", "data", "float32")
+    first = reference_cache.ReferenceCache(folder, key, [[2, 1], [3]], torch.float32)
+    first.add([(0, [torch.tensor([1.0, 2.0]), torch.tensor([3.0])])])
+    second = reference_cache.ReferenceCache(folder, key, [[2, 1], [3]], torch.float32)
+    assert second.missing() == [1]
+    second.add([(1, [torch.tensor([4.0, 5.0, 6.0])])])
+    assert [[each.tolist() for each in item] for item in first] == [[[1, 2], [3]], [[4, 5, 6]]]
+    assert [file.name for file in folder.iterdir()] == [key.name]

@@ -47,7 +47,7 @@ def test_blocks_see_what_the_mask_lets_them_see(longest: int, sequences: list[li
     assert torch.equal(seen, tree_mask(torch.from_numpy(tree.subtree_end)))
 
 
-def test_a_longer_chain_than_a_block_keeps_its_gradients(tiny_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_longer_chain_than_a_block_keeps_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     tree = build_tree([[1, 2, 3, 4, 5, 6], [1, 2, 3, 7, 8]])
     query, key, value = (
@@ -64,6 +64,7 @@ def test_it_is_used_for_trees_and_chains_and_nowhere_else(tiny_model: Build, cal
     model = copy.deepcopy(tiny_model("llama"))
     plain = model(input_ids=torch.tensor([[3, 4, 5]])).logits
     assert attend_along_tree(model)
+    calls.clear()
     assert torch.equal(model(input_ids=torch.tensor([[3, 4, 5]])).logits, plain)
     assert model.generate(torch.tensor([[3, 4, 5]]), max_new_tokens=2, do_sample=False).shape == (1, 5)
     assert not calls
@@ -76,6 +77,7 @@ def test_it_is_used_for_trees_and_chains_and_nowhere_else(tiny_model: Build, cal
 def test_windows_that_hide_something_are_left_to_the_mask(tiny_model: Build, calls: list[int]) -> None:
     model = copy.deepcopy(tiny_model("mistral"))  # a window of four tokens
     assert attend_along_tree(model)
+    calls.clear()
     sequence_logprobs(model, [ScoredSequence([3, 4, 5, 6], np.array([3]))])
     assert calls == [1, 1]
     sequence_logprobs(model, [ScoredSequence([3, 4, 5, 6, 7], np.array([3]))])
@@ -87,3 +89,18 @@ def test_models_that_attend_otherwise_are_left_alone(tiny_model: Build) -> None:
     model.set_attn_implementation("eager")
     assert not attend_along_tree(model)
     assert model.config._attn_implementation == "eager"
+
+
+def test_a_model_that_computes_something_else_then_is_left_alone(tiny_model: Build) -> None:
+    """Its code asks for the name of its attention, and scales otherwise where it is not SDPA."""
+    model = copy.deepcopy(tiny_model("llama"))
+    for layer in model.model.layers:
+        real = layer.self_attn.forward
+
+        def forward(*arguments: Any, real: Any = real, **options: Any) -> Any:
+            output, weights = real(*arguments, **options)
+            return output * (1 if model.config._attn_implementation == "sdpa" else 2), weights
+
+        layer.self_attn.forward = forward
+    assert not attend_along_tree(model)
+    assert model.config._attn_implementation == "sdpa"

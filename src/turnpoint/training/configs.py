@@ -309,8 +309,9 @@ class DPOConfig(StageConfig):
     group_by: str = field(
         default="none",
         metadata={
-            "help": "Which pairs share a step: any, as the sampling strategy puts them (none), or as far as they fit"
-            " those of one dialogue or prompt, whose tokens are then computed once (dialogue). Default: none.",
+            "help": "Which pairs share a step: any, as the sampling strategy puts them (none), or those of one dialogue"
+            " or prompt one after the other, so that what they share in a row is computed once (dialogue)."
+            " Default: none.",
             "choices": GROUP_BY,
         },
     )

@@ -241,6 +241,9 @@ class DPOTrainer(StageTrainer[PairExample]):
         whole = self.config.turns_from == "dialogue"
         return pair_example(tokenized, first_turn=0 if whole else tokenized.shared_turns)
 
+    def _models(self) -> list[nn.Module]:
+        return [*super()._models(), *([] if self.ref_model is None else [self.ref_model])]
+
     def _groups(self) -> Sequence[str] | None:
         if self.config.group_by == "none" or self.train_dataset is None:
             return None
@@ -273,6 +276,7 @@ class DPOTrainer(StageTrainer[PairExample]):
                 if self.accelerator.is_local_main_process:
                     cache.add(found)
         self.accelerator.wait_for_everyone()
+        assert not cache.missing(), "the pass computed everything, and a process of this machine wrote it down"
         for item, logps in zip(items, cache, strict=True):
             item.reference = logps[0], logps[1]
 

@@ -12,7 +12,10 @@ Log-probs are written before the byte that vouches for them, so an interrupted p
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,11 +49,11 @@ class Key(NamedTuple):
         return _digest([part.encode() for part in self])
 
 
-_CHANGED = Key(
-    weights="the weights of the reference changed",
-    data="the data changed, or its template, or what is scored",
-    precision="the precision changed",
-)
+_CHANGED = {
+    "weights": "the weights of the reference changed",
+    "data": "the data changed, or its order, its template, or what is scored",
+    "precision": "the precision changed",
+}
 
 
 def weights_hash(model: nn.Module, *, adapter: bool) -> str:
@@ -62,10 +65,12 @@ def weights_hash(model: nn.Module, *, adapter: bool) -> str:
     """
     bare: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     settings = bare.config.to_dict()
+    adapters = _active(model) if adapter else []  # their scaling is no tensor
+    settings["adapters"] = [each.to_dict() | {"base_model_name_or_path": None} for each in adapters]
     for changing in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
         settings.pop(changing, None)
     prefix = model.base_model.prefix if isinstance(model, PeftModel) and not adapter else None
-    return _digest(_parts_of_weights(model.state_dict(), prefix, json.dumps(settings, sort_keys=True, default=str)))
+    return _digest(_parts_of_weights(model.state_dict(), prefix, _settled(settings)))
 
 
 def data_hash(items: Iterable[Sequence[ScoredSequence]]) -> str:
@@ -97,23 +102,20 @@ class ReferenceCache:
         self._ends = np.cumsum([sum(each) for each in counts])
         self.entry = folder / key.name
         self.reason = _reason(folder, key) if not self.entry.exists() else None
-        try:
+        with self._kept():
             self._make(key)
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.entry}: log-probs of the reference cannot be kept ({error.strerror}); set TURNPOINT_CACHE to"
-                " another folder"
-            ) from error
         self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
 
     def missing(self) -> list[int]:
         """Items whose log-probs are not there yet."""
-        done = np.fromfile(self.entry / "done", np.uint8)
-        return np.flatnonzero(done == 0).tolist()
+        with self._kept():
+            done = np.fromfile(self.entry / "done", np.uint8)
+        found: list[int] = np.flatnonzero(done == 0).tolist()
+        return found
 
     def add(self, found: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
         """Keep the log-probs of items, [S] for each of their sequences."""
-        with (self.entry / "logps").open("r+b") as logps, (self.entry / "done").open("r+b") as done:
+        with self._kept(), (self.entry / "logps").open("r+b") as logps, (self.entry / "done").open("r+b") as done:
             for i, tensors in found:
                 logps.seek(self._start(i) * self._dtype.itemsize)
                 logps.write(torch.cat(list(tensors)).numpy().astype(self._dtype).tobytes())
@@ -133,24 +135,57 @@ class ReferenceCache:
         return int(self._ends[item]) - sum(self._counts[item])
 
     def _make(self, key: Key) -> None:
-        """Make the files at their full size; `key.json` comes last and says that they are there."""
-        if (self.entry / "key.json").exists():
+        """Make the files at their full size beside the entry, and give them its name: the first of two runs wins."""
+        if self.entry.exists():
             return
-        self.entry.mkdir(parents=True, exist_ok=True)
+        self.entry.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".", dir=self.entry.parent))
         for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
-            with (self.entry / name).open("wb") as file:
+            with (aside / name).open("wb") as file:
                 file.truncate(size)
-        (self.entry / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
+        (aside / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
+        try:
+            aside.rename(self.entry)
+        except OSError:
+            shutil.rmtree(aside)
+            if not self.entry.exists():
+                raise
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.entry}: log-probs of the reference cannot be kept ({error.strerror}); free some space or set"
+                " TURNPOINT_CACHE to another folder"
+            ) from error
 
 
 def _reason(folder: Path, key: Key) -> str | None:
-    """What differs from the entry that has most in common with the key; None without one."""
-    found: list[list[str]] = []
-    for file in folder.glob("*/key.json"):
-        other = Key(**json.loads(file.read_text(encoding="utf-8")))
-        found.append([text for text, old, new in zip(_CHANGED, other, key, strict=True) if old != new])
-    least = min(found, key=len, default=[])
-    return ", and ".join(least) or None
+    """What alone differs from an entry that is there; None where nothing is so near."""
+    for file in sorted(folder.glob("*/key.json"), key=lambda file: -file.stat().st_mtime):
+        other = json.loads(file.read_text(encoding="utf-8"))
+        differing = [text for part, text in _CHANGED.items() if other.get(part) != getattr(key, part)]
+        if len(differing) == 1:
+            return differing[0]
+    return None
+
+
+def _active(model: Any) -> list[Any]:
+    """Configurations of the adapters that are on, of peft or of transformers."""
+    configs = getattr(model, "peft_config", None) or {}
+    if not configs:
+        return []
+    names = model.active_adapters if isinstance(model, PeftModel) else model.active_adapters()
+    return [configs[name] for name in names]
+
+
+def _settled(settings: dict[str, Any]) -> str:
+    """JSON that is the same in every process: sets in order."""
+    return json.dumps(
+        settings, sort_keys=True, default=lambda value: sorted(value) if isinstance(value, set) else str(value)
+    )
 
 
 def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: str) -> Iterator[bytes]:

@@ -54,8 +54,7 @@ class StepSampler(Sampler[list[int]]):
         order = self._order()
         for step in range(len(self)):
             items = order[step * self.items_per_step : (step + 1) * self.items_per_step]
-            start, end = (-(-len(items) * rank // self.processes) for rank in (self.rank, self.rank + 1))
-            yield items[start:end]
+            yield share_of(items, self.rank, self.processes)
 
     def _order(self) -> list[int]:
         members: dict[int | str, list[int]] = {}
@@ -66,3 +65,9 @@ class StepSampler(Sampler[list[int]]):
             generator = torch.Generator().manual_seed(self.seed + self.epoch())
             in_order = [in_order[i] for i in torch.randperm(len(in_order), generator=generator).tolist()]
         return [i for group in in_order for i in group]
+
+
+def share_of(items: Sequence[int], rank: int, processes: int) -> list[int]:
+    """The neighbours among `items` that fall to a process; all processes have all of them, in order."""
+    start, end = (-(-len(items) * each // processes) for each in (rank, rank + 1))
+    return list(items[start:end])

@@ -45,7 +45,7 @@ from turnpoint.training.run_folder import (
     write_reports,
     written_aside,
 )
-from turnpoint.training.sampler import StepSampler
+from turnpoint.training.sampler import StepSampler, share_of
 from turnpoint.tree import ScoredSequence, attend_along_tree
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
@@ -57,6 +57,7 @@ logger = logging.getLogger(__name__)
 Example = TypeVar("Example")
 
 _ROW_TOKENS_ON_GPU = 8192
+_ROW_TOKENS_ON_CPU = 512
 _TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
 
@@ -137,6 +138,10 @@ class StageTrainer(Trainer, Generic[Example]):
     def _example(self, tokenized: Any) -> Example:
         """What the stage trains on."""
         raise NotImplementedError
+
+    def _models(self) -> list[nn.Module]:
+        """All models whose log-probs the stage takes."""
+        return [self.accelerator.unwrap_model(self.model)]
 
     def _groups(self) -> Sequence[str] | None:
         """Of each training item the group whose items stay together; None without groups."""
@@ -305,7 +310,8 @@ class StageTrainer(Trainer, Generic[Example]):
     def _prepare_run(self, items: Sequence[Example]) -> None:
         if not self._probed:
             self.executor.shared = self._probe_sharing(items)
-            self.executor.chunked = head_is_last(self.accelerator.unwrap_model(self.model))
+            with self.accelerator.autocast():
+                self.executor.chunked = all(head_is_last(model) for model in self._models())
             self._probed = True
         self._before_run(items)
 
@@ -333,7 +339,7 @@ class StageTrainer(Trainer, Generic[Example]):
         step = self.args.per_device_eval_batch_size * self.args.world_size
         silent = self.args.disable_tqdm or not self.is_world_process_zero()
         for start in with_progress(range(0, len(wanted), step), None if silent else "Log-probs of the reference"):
-            mine = wanted[start : start + step][self.args.process_index :: self.args.world_size]
+            mine = share_of(wanted[start : start + step], self.args.process_index, self.args.world_size)
             found = self.executor.logprobs(self.stage, model, [items[i] for i in mine])
             pairs = list(zip(mine, found, strict=True))
             yield gather_object(pairs) if self.args.world_size > 1 else pairs
@@ -387,11 +393,10 @@ class StageTrainer(Trainer, Generic[Example]):
         if self.args.device.type == "cpu":
             attend_along_tree(bare_model(model))
 
-    def _row_budget(self) -> int | None:
-        """Tree tokens of a row. On CPU rows of one pair are faster: a dense mask costs the square of the row."""
-        if self.config.max_tokens_per_row is not None or self.args.device.type == "cpu":
-            return self.config.max_tokens_per_row
-        return _ROW_TOKENS_ON_GPU
+    def _row_budget(self) -> int:
+        """Tree tokens of a row. On CPU more of them cost memory and gain nothing but what they share."""
+        on_this_device = _ROW_TOKENS_ON_CPU if self.args.device.type == "cpu" else _ROW_TOKENS_ON_GPU
+        return self.config.max_tokens_per_row or on_this_device
 
 
 def _checked_config(args: StageConfig, wanted: type[StageConfig]) -> StageConfig:

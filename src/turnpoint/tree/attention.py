@@ -18,59 +18,16 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from turnpoint.tree.build import Indexes, TokenTree
+from turnpoint.tree.build import Indexes, TokenTree, build_tree
+from turnpoint.tree.evaluating import evaluating
+from turnpoint.tree.mask import LAYER_LIMITS, layer_kinds, sees_everything_before
 
 TREE_ATTENTION = "turnpoint_tree"
 
+_NOT_COVERED = ("position_bias", "softcap", "s_aux", "indices")  # arguments that change the weights
+_TRIAL_TOKENS = 12
+_TRIAL_ROUNDINGS = 64  # by which two ways to the same logits may differ
 _LONGEST_BLOCK = 256  # queries that share their keys: more of them waste half a square, fewer make small products
-
-
-def attend_along_tree(model: Any) -> bool:
-    """Let a model of transformers attend along the blocks of a tree from now on, where it attends by SDPA.
-
-    Elsewhere than in the forward of a token tree (`turnpoint.tree.forward`) the model attends by SDPA as before.
-
-    Args:
-        model: bare, as `turnpoint.tree.forward.bare_model` gives it.
-
-    Returns:
-        Whether the model does.
-    """
-    parameters = inspect.signature(model.forward).parameters.values()
-    takes_blocks = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
-    if not takes_blocks or model.config._attn_implementation != "sdpa":
-        return False
-    AttentionInterface.register(TREE_ATTENTION, _attention)
-    AttentionMaskInterface.register(TREE_ATTENTION, sdpa_mask)
-    model.config._attn_implementation = TREE_ATTENTION
-    return True
-
-
-def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    *,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    tree_blocks: "list[Block] | None" = None,
-    **options: Any,
-) -> tuple[Tensor, None]:
-    """The attention function: query [1, H, T, D], key and value [1, J, T, ...] to [1, T, H, size of the values]."""
-    if tree_blocks is None or dropout:
-        return sdpa_attention_forward(  # type: ignore[no-any-return]
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
-        )
-    device = query.device.type
-    if torch.is_autocast_enabled(device) and query.dtype != torch.float64:  # which autocast leaves alone
-        dtype = torch.get_autocast_dtype(device)
-        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    with torch.autocast(device, enabled=False):
-        attended = tree_attention(query[0], key[0], value[0], tree_blocks, scaling)
-    return attended.transpose(0, 1)[None], None
 
 
 class Block(NamedTuple):
@@ -87,12 +44,92 @@ class Block(NamedTuple):
     keys: tuple[tuple[int, int], ...]
 
 
+def attend_along_tree(model: Any) -> bool:
+    """Let a model of transformers attend along the blocks of a tree from now on, where it attends by SDPA.
+
+    Its configuration names `TREE_ATTENTION` then, until it is saved. Elsewhere than in the forward of a token tree
+    (`turnpoint.tree.forward`) it attends by SDPA as before. A model whose own code asks for the name of its attention,
+    or hands it more than a mask, may compute something else then: three short forwards tell, and it is left alone.
+
+    Args:
+        model: bare, as `turnpoint.tree.forward.bare_model` gives it.
+
+    Returns:
+        Whether the model does.
+    """
+    if not _may_attend_along_tree(model):
+        return False
+    AttentionInterface.register(TREE_ATTENTION, _attention)
+    AttentionMaskInterface.register(TREE_ATTENTION, sdpa_mask)
+    try:
+        attends = _gives_the_same_along_tree(model)
+    except Exception:  # a model's own code may refuse in any way
+        attends = False
+    if not attends:
+        model.config._attn_implementation = "sdpa"
+    return attends
+
+
+def _gives_the_same_along_tree(model: Any) -> bool:
+    """Switch the model over and compare logits of a few tokens, with and without blocks, with those of SDPA."""
+    length, config = _TRIAL_TOKENS, model.config.get_text_config()
+    while not sees_everything_before(torch.arange(length), config):
+        length -= 1
+    tree = build_tree([range(1, 1 + length)])
+    inputs = {"input_ids": torch.from_numpy(tree.input_ids).to(model.device)[None], "use_cache": False}
+    with torch.no_grad(), evaluating(model):
+        expected = model(**inputs).logits
+        model.config._attn_implementation = TREE_ATTENTION
+        found = [model(**inputs, **blocks).logits for blocks in ({}, {"tree_blocks": attention_blocks(tree)})]
+    noise = _TRIAL_ROUNDINGS * torch.finfo(expected.dtype).eps * expected.abs().amax()
+    return all(bool(((logits - expected).abs() <= noise).all()) for logits in found)
+
+
+def _may_attend_along_tree(model: Any) -> bool:
+    """Whether its forward takes further arguments, it attends by SDPA, and the tree knows all kinds of its layers."""
+    config = model.config.get_text_config()
+    parameters = inspect.signature(model.forward).parameters.values()
+    return (
+        any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
+        and model.config._attn_implementation == config._attn_implementation == "sdpa"
+        and all(kind in LAYER_LIMITS for kind in layer_kinds(config))
+        and all(parameter.numel() for parameter in model.parameters())  # sharded from the start
+    )
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    tree_blocks: list[Block] | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """The attention function: query [1, H, T, D], key and value [1, J, T, ...] to [1, T, H, size of the values]."""
+    biased = attention_mask is not None and attention_mask.dtype != torch.bool
+    if tree_blocks is None or dropout or biased or any(options.get(name) is not None for name in _NOT_COVERED):
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+        )
+    device = query.device.type
+    if torch.is_autocast_enabled(device) and query.dtype != torch.float64:  # which autocast leaves alone
+        dtype = torch.get_autocast_dtype(device)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    with torch.autocast(device, enabled=False):
+        attended = tree_attention(query[0], key[0], value[0], tree_blocks, scaling)
+    return attended.transpose(0, 1)[None], None
+
+
 def attention_blocks(tree: TokenTree) -> list[Block]:
     """The blocks of a tree, in order of its layout; each node is in one."""
     blocks: list[Block] = []
-    lineages: dict[int, tuple[tuple[int, int], ...]] = {
-        -1: ()
-    }  # last node of a chain -> ranges of it and its ancestors
+    # Of the last node of each chain the ranges of it and its ancestors.
+    lineages: dict[int, tuple[tuple[int, int], ...]] = {-1: ()}
     for start, end in _chains(tree.parent):
         ancestors = lineages[int(tree.parent[start])]
         lineages[end - 1] = _joined(ancestors, (start, end))

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from turnpoint.tree.evaluating import evaluating
@@ -24,10 +25,10 @@ LOGITS_AT_ONCE = 256  # rows of logits
 def head_is_last(model: nn.Module) -> bool:
     """Whether the model returns what its head gives: nothing caps or scales the logits after it. One forward."""
     head = bare_model(model).get_output_embeddings()
-    if head is None:
+    if head is None or isinstance(head, FullyShardedDataParallel):  # gathers at each call; ranks differ in calls
         return False
     given: list[Any] = []
-    handle = head.register_forward_hook(lambda module, inputs, output: given.append(output))
+    handle = head.register_forward_hook(lambda module, inputs, output: given.append(output.clone()))
     try:
         with torch.no_grad(), evaluating(model):
             token = torch.zeros(1, 1, dtype=torch.int64, device=bare_model(model).get_input_embeddings().weight.device)
@@ -56,7 +57,7 @@ def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor) -> Iterator[Non
             first, last = torch.searchsorted(rows, rows.new_tensor([start, start + LOGITS_AT_ONCE])).tolist()
             part = hidden[:, start : start + LOGITS_AT_ONCE]
             wanted = rows[first:last] - start, tokens[first:last]
-            parts.append(checkpoint(_logprobs, logits_of, part, *wanted, use_reentrant=False, preserve_rng_state=False))
+            parts.append(checkpoint(_logprobs, logits_of, part, *wanted, use_reentrant=False))
         return torch.cat(parts)[None, :, None]
 
     head.forward = forward
