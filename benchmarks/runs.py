@@ -11,6 +11,7 @@ import tempfile
 import time
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from benchmarks.cases import CASES, as_texts
@@ -27,6 +28,7 @@ COMMON: dict[str, Any] = {
     "logging_steps": 1,
     "save_strategy": "no",
     "report_to": "none",
+    "use_cpu": not torch.cuda.is_available(),
     "disable_tqdm": True,
 }
 

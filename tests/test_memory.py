@@ -28,6 +28,18 @@ def test_what_lies_below_a_living_block_is_returned() -> None:
     assert last == b"\1" * BLOCK
 
 
+def test_as_much_as_may_be_kept_is_kept() -> None:
+    blocks = [b"\1" * BLOCK for _ in range(BLOCKS)]
+    last = blocks[-1]
+    blocks.clear()
+    before = resident()
+    return_freed_memory(beyond=2**40)
+    assert before - resident() < BLOCK * BLOCKS / 10
+    return_freed_memory(beyond=BLOCK * BLOCKS // 2)
+    assert before - resident() > BLOCK * BLOCKS / 2
+    assert last == b"\1" * BLOCK
+
+
 def test_large_blocks_are_used_again(tmp_path: Path) -> None:
     """In a process of its own: the setting is one of the process."""
     code = (
@@ -45,7 +57,7 @@ def test_large_blocks_are_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "names"), [(return_freed_memory, ["malloc_trim"]), (keep_freed_memory, ["mallopt"] * 2)]
+    ("call", "names"), [(return_freed_memory, ["mallinfo2", "malloc_trim"]), (keep_freed_memory, ["mallopt"] * 2)]
 )
 def test_nothing_happens_without_glibc(
     call: Callable[[], None], names: list[str], monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,24 @@
 """What the C library does with freed memory. Only glibc can be told; elsewhere nothing happens."""
 
 import ctypes
+import os
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _OLD_LIMIT = 2**25  # the largest mapping threshold that older versions take
+
+
+class _Malloc(ctypes.Structure):
+    """`struct mallinfo2` of malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
 
 
 def keep_freed_memory() -> None:
@@ -17,13 +31,28 @@ def keep_freed_memory() -> None:
         _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def return_freed_memory() -> None:
+def return_freed_memory(beyond: int = 0) -> None:
     """Give what is free at this moment back to the system.
 
     Rows differ in length, so freed activations leave holes that the next row does not fit into, and a process on CPU
     would grow far beyond what it uses.
+
+    Args:
+        beyond: bytes that may be kept: nothing is returned while no more than these are free and in memory.
     """
-    _call("malloc_trim", 0)
+    if _free_in_memory() >= beyond:
+        _call("malloc_trim", 0)
+
+
+def _free_in_memory() -> int:
+    """Bytes in memory that are not in use: those of this process less those asked for; a lot where unknown."""
+    with suppress(AttributeError, OSError, TypeError, ValueError):
+        library = ctypes.CDLL(None)
+        library.mallinfo2.restype = _Malloc
+        found = library.mallinfo2()
+        resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE") - int(found.uordblks + found.hblkhd)
+    return sys.maxsize
 
 
 def _call(function: str, *arguments: int) -> int:

@@ -1,6 +1,8 @@
-"""Progress bars: on stderr, where that is a terminal; they leave nothing behind."""
+"""Progress bars: on stderr, where that is a terminal; elsewhere a line now and then."""
 
+import logging
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,16 +12,31 @@ from rich.progress import track
 
 Item = TypeVar("Item")
 
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 20.0
+
 
 def with_progress(items: Sequence[Item], title: str | None) -> Iterable[Item]:
-    """The items, one after the other, with a bar that counts them.
+    """The items, one after the other, with a bar that counts them and leaves nothing behind, or lines in the log.
 
     Args:
         items: what is worked through.
-        title: stands before the bar; None shows no bar.
+        title: stands before the bar; None shows nothing.
     """
     bars = Console(stderr=True)
-    return track(items, title or "", console=bars, transient=True, disable=title is None or not bars.is_terminal)
+    if title is None or bars.is_terminal:
+        return track(items, title or "", console=bars, transient=True, disable=title is None)
+    return _with_lines(items, title)
+
+
+def _with_lines(items: Sequence[Item], title: str) -> Iterator[Item]:
+    said = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+            logger.info("%s: %d of %d", title, done, len(items))
+            said = time.monotonic()
+        yield item
 
 
 @contextmanager

@@ -54,6 +54,14 @@ def test_an_unknown_tool_is_marked(type_lines: Callable[..., None], capsys: pyte
     assert capsys.readouterr().out.splitlines() == ['call> weather({"city": "Paris"})  (unknown tool)']
 
 
+def test_a_call_that_cannot_be_read_is_marked(
+    type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    type_lines("Weather?")
+    talk(Replies('<tool_call>\n{"name": "weather", "arg'), (), None)
+    assert capsys.readouterr().out.splitlines()[-1].endswith("(a call that cannot be read)")
+
+
 def test_reset_forgets_all_but_the_system_message_even_when_a_result_is_awaited(
     type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

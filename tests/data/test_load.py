@@ -240,6 +240,11 @@ def test_a_missing_file_is_named_with_the_nearest_one(write: Write, tmp_path: Pa
             '{"text": "x"}\n{"text": "y',
             "a.jsonl:2: broken JSON at column 10: Unterminated string starting; each line must hold one row",
         ),
+        (
+            "a.jsonl",
+            '{"text": ["x"\n{"text": "x"}\n',
+            "a.jsonl:1: broken JSON at column 14: Expecting ',' delimiter; each line must hold one row",
+        ),
         ("a.json", '[{"text": "x"},\n{"text" "x"}]', "a.json:2: broken JSON at column 9: Expecting ':' delimiter"),
         ("a.jsonl", "", "a.jsonl: holds no rows"),
         ("a.jsonl", "\n\n", "a.jsonl: holds no rows"),

@@ -72,7 +72,6 @@ def weights_of_another_shape(folder: Path) -> None:
 
 # What turns the folder of a model into none, and what its line says.
 BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no config": (lambda folder: (folder / "config.json").unlink(), "Unrecognized model"),
     "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "not a valid JSON file"),
     "unknown kind": (lambda folder: (folder / "config.json").write_text('{"model_type": "zork"}'), "`zork`"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no file named model.safetensors"),
@@ -97,6 +96,17 @@ def test_a_folder_that_holds_no_model(copy: Path, breakage: str) -> None:
     assert str(error.value).startswith(f"model {copy}: the folder cannot be loaded (")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_folder_of_a_run_that_did_not_finish(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("{}")
+    for loading in (load_model, load_tokenizer):
+        with pytest.raises(CheckpointError) as error:
+            loading(str(tmp_path))
+        assert str(error.value) == (
+            f"model {tmp_path}: the folder holds no model (no config.json); a run that did not finish leaves none:"
+            " run it again, or name one of its checkpoints"
+        )
 
 
 def test_a_folder_that_lacks_weights(copy: Path) -> None:

@@ -171,7 +171,8 @@ def test_bf16_rows_of_a_step_share_the_casts_of_the_weights(
     executor.train(stage, model, trainer.train_dataset)
     together = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    for item in trainer.train_dataset:
+    for [i] in executor._rows(stage, trainer.train_dataset):
+        item = trainer.train_dataset[i]
         with torch.autocast("cpu", dtype=torch.bfloat16):
             result = stage.row(model, [item], [sequence_logprobs(model, stage.sequences(item))])
         (result.loss / 8).backward()

@@ -92,7 +92,7 @@ def talk(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], system:
 
 def _answer(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], messages: list[Message]) -> None:
     """Let the model speak until it neither calls nor waits; the user types what each tool returns."""
-    from turnpoint.template import parse_reply
+    from turnpoint.template import attempts_call, parse_reply
 
     while True:
         content, calls = parse_reply(reply(messages))
@@ -102,7 +102,7 @@ def _answer(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], mess
             return
         messages.append(Message(role="assistant", content=content, tool_calls=calls))
         if content:
-            print(f"model> {content}")
+            print(f"model> {content}{'  (a call that cannot be read)' if attempts_call(content) else ''}")
         for call in calls:
             print(f"call> {_shown(call)}{'' if call.name in {tool.name for tool in tools} else '  (unknown tool)'}")
         for call in calls:

@@ -126,7 +126,7 @@ def _line_rows(path: Path, name: str) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip("\r\n"))
             except json.JSONDecodeError as error:
                 raise DataError(f"{name}:{number}: {_fault(error)}; each line must hold one row") from None
             yield Row(f"{name}:{number}", row)

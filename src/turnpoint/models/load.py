@@ -132,6 +132,11 @@ def _not_loaded(name: str, source: str, error: Exception) -> CheckpointError:
     reason = str(error).strip().split("\n")[0]
     if not Path(source).is_dir():
         return _unknown(name, reason)
+    if not any((Path(source) / file).exists() for file in ("config.json", "adapter_config.json")):
+        return CheckpointError(
+            f"model {name}: the folder holds no model (no config.json); a run that did not finish leaves none:"
+            " run it again, or name one of its checkpoints"
+        )
     folder = "the folder" if source == name else f"its copy {source}"
     return CheckpointError(f"model {name}: {folder} cannot be loaded ({reason})")
 

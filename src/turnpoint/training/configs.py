@@ -115,7 +115,7 @@ class StageConfig(TrainingArguments):
         default=None,
         metadata={
             "help": "Tokens of the token tree that one forward pass may hold; bounds memory, changes no update."
-            " Default: one pair or dialogue a row on CPU, 8192 tokens on a GPU."
+            " Default: 512 on CPU, 8192 on a GPU; a longer pair or dialogue gets a row of its own."
         },
     )
     disable_dropout: bool = field(

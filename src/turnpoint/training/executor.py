@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from turnpoint.memory import return_freed_memory
 from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
 
+_KEPT_BETWEEN_ROWS = 2**30  # bytes of freed memory, on CPU; clearing fresh pages for each row costs a third of a step
+
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
 
@@ -123,13 +125,13 @@ class Executor:
 
     Args:
         accelerator: of the Trainer; it knows precision and processes.
-        max_tokens_per_row: budget of a row in tree tokens; None: one item a row.
+        max_tokens_per_row: budget of a row in tree tokens.
         shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
         chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.head_is_last`).
     """
 
     accelerator: Accelerator
-    max_tokens_per_row: int | None
+    max_tokens_per_row: int
     shared: bool = field(default=True)
     chunked: bool = field(default=False)
 
@@ -213,7 +215,7 @@ class Executor:
         return [[next(flat) for _ in item] for item in sequences]
 
     def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:
-        if self.max_tokens_per_row is None or not self.shared:
+        if not self.shared:
             return [[i] for i in range(len(items))]
         ids = [[sequence.input_ids for sequence in stage.sequences(item)] for item in items]
         return pack_rows(ids, self.max_tokens_per_row)
@@ -254,7 +256,7 @@ class Executor:
     def _free(self) -> None:
         """Let the next row start from what this one used: GPUs have an allocator that sees to it."""
         if self.accelerator.device.type == "cpu":
-            return_freed_memory()
+            return_freed_memory(beyond=_KEPT_BETWEEN_ROWS)
 
     @property
     def _backward_options(self) -> dict[str, bool]:

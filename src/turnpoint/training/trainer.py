@@ -337,8 +337,8 @@ class StageTrainer(Trainer, Generic[Example]):
         model.to(self.args.device)
         wanted = sorted(wanted, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
         step = self.args.per_device_eval_batch_size * self.args.world_size
-        silent = self.args.disable_tqdm or not self.is_world_process_zero()
-        for start in with_progress(range(0, len(wanted), step), None if silent else "Log-probs of the reference"):
+        title = "Log-probs of the reference" if self.is_world_process_zero() else None
+        for start in with_progress(range(0, len(wanted), step), title):
             mine = share_of(wanted[start : start + step], self.args.process_index, self.args.world_size)
             found = self.executor.logprobs(self.stage, model, [items[i] for i in mine])
             pairs = list(zip(mine, found, strict=True))
