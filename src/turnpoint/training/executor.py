@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from turnpoint.memory import return_freed_memory
 from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
 
-_KEPT_BETWEEN_ROWS = 2**30  # bytes of freed memory, on CPU; clearing fresh pages for each row costs a third of a step
+_KEPT_BETWEEN_ROWS = 2**29  # bytes of freed memory, on CPU; clearing fresh pages for each row costs a third of a step
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
