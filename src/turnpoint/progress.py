@@ -17,15 +17,16 @@ logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 20.0
 
 
-def with_progress(items: Sequence[Item], title: str | None) -> Iterable[Item]:
+def with_progress(items: Sequence[Item], title: str | None, *, bar: bool = True) -> Iterable[Item]:
     """The items, one after the other, with a bar that counts them and leaves nothing behind, or lines in the log.
 
     Args:
         items: what is worked through.
         title: stands before the bar; None shows nothing.
+        bar: whether a terminal shows a bar; False writes lines there too.
     """
     bars = Console(stderr=True)
-    if title is None or bars.is_terminal:
+    if title is None or (bar and bars.is_terminal):
         return track(items, title or "", console=bars, transient=True, disable=title is None)
     return _with_lines(items, title)
 

@@ -140,11 +140,11 @@ class ReferenceCache:
             return
         self.entry.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".", dir=self.entry.parent))
-        for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
-            with (aside / name).open("wb") as file:
-                file.truncate(size)
-        (aside / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
         try:
+            for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
+                with (aside / name).open("wb") as file:
+                    file.truncate(size)
+            (aside / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
             aside.rename(self.entry)
         except OSError:
             shutil.rmtree(aside)

@@ -121,8 +121,6 @@ class StageTrainer(Trainer, Generic[Example]):
         )
         self._set_up_callbacks()
         self.executor = Executor(self.accelerator, self._row_budget())
-        if self.args.device.type == "cpu":
-            keep_freed_memory()
         self._attend_along_tree(model)
 
     # What a stage says.
@@ -338,7 +336,7 @@ class StageTrainer(Trainer, Generic[Example]):
         wanted = sorted(wanted, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
         step = self.args.per_device_eval_batch_size * self.args.world_size
         title = "Log-probs of the reference" if self.is_world_process_zero() else None
-        for start in with_progress(range(0, len(wanted), step), title):
+        for start in with_progress(range(0, len(wanted), step), title, bar=not self.args.disable_tqdm):
             mine = share_of(wanted[start : start + step], self.args.process_index, self.args.world_size)
             found = self.executor.logprobs(self.stage, model, [items[i] for i in mine])
             pairs = list(zip(mine, found, strict=True))
@@ -389,8 +387,9 @@ class StageTrainer(Trainer, Generic[Example]):
         self.add_callback(LastLog)
 
     def _attend_along_tree(self, model: nn.Module) -> None:
-        """On CPU small matrix products beat SDPA with a mask; GPUs have kernels of their own."""
+        """On CPU small matrix products beat SDPA with a mask, in memory that is used again; GPUs have their own ways."""
         if self.args.device.type == "cpu":
+            keep_freed_memory()
             attend_along_tree(bare_model(model))
 
     def _row_budget(self) -> int:
