@@ -41,7 +41,10 @@ def embedded_model_file() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted models and log-probs of references are kept: `$TURNPOINT_CACHE`, or `turnpoint` under the user's cache folder."""
+    """Where models that were converted and log-probs of references are kept.
+
+    `$TURNPOINT_CACHE`, or `turnpoint` under the user's cache folder.
+    """
     named = os.environ.get("TURNPOINT_CACHE")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "turnpoint"
 
