@@ -387,7 +387,7 @@ class StageTrainer(Trainer, Generic[Example]):
         self.add_callback(LastLog)
 
     def _attend_along_tree(self, model: nn.Module) -> None:
-        """On CPU, small matrix products in memory that is used again; GPUs have kernels and an allocator of their own."""
+        """On CPU, small matrix products in memory that is used again; GPUs have means of their own."""
         if self.args.device.type == "cpu":
             keep_freed_memory()
             attend_along_tree(bare_model(model))
