@@ -4,12 +4,16 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import ModelOptions
 from turnpoint.cli.loading import open_model, read_tools
 from turnpoint.cli.options import Verb
 from turnpoint.dialogue import Message, Tool, ToolCall
+
+if TYPE_CHECKING:
+    from turnpoint.sampling import Reply
 
 _COMMANDS = "/reset starts again, /quit leaves"
 
@@ -55,7 +59,7 @@ def run(given: Given) -> None:
     model, tokenizer = open_model(given.build(ModelOptions))
     renderer = Renderer(tokenizer)
 
-    def reply(messages: list[Message]) -> str:
+    def reply(messages: list[Message]) -> "Reply":
         return generate_replies(
             model,
             tokenizer,
@@ -70,11 +74,11 @@ def run(given: Given) -> None:
     talk(reply, tools, options.system)
 
 
-def talk(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], system: str | None) -> None:
+def talk(reply: Callable[[list[Message]], "Reply"], tools: tuple[Tool, ...], system: str | None) -> None:
     """Read messages from stdin and print what the model says, until /quit or the end of stdin.
 
     Args:
-        reply: from the messages so far to the text the model generates.
+        reply: from the messages so far to what the model writes.
         tools: offered to the model; calls of others are marked as unknown.
         system: text of the system message.
     """
@@ -90,12 +94,13 @@ def talk(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], system:
             return
 
 
-def _answer(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], messages: list[Message]) -> None:
+def _answer(reply: Callable[[list[Message]], "Reply"], tools: tuple[Tool, ...], messages: list[Message]) -> None:
     """Let the model speak until it neither calls nor waits; the user types what each tool returns."""
     from turnpoint.template import attempts_call, parse_reply
 
     while True:
-        content, calls = parse_reply(reply(messages))
+        text, cut = reply(messages)
+        content, calls = parse_reply(text)
         if not content and not calls:
             del messages[max(i for i, message in enumerate(messages) if message.role == "user") :]
             print("(the model said nothing; your last message is taken back)")
@@ -105,6 +110,8 @@ def _answer(reply: Callable[[list[Message]], str], tools: tuple[Tool, ...], mess
             print(f"model> {content}{'  (a call that cannot be read)' if attempts_call(content) else ''}")
         for call in calls:
             print(f"call> {_shown(call)}{'' if call.name in {tool.name for tool in tools} else '  (unknown tool)'}")
+        if cut:
+            print("(cut here: the reply reached --max_new_tokens)")
         for call in calls:
             result = _read(f"result of {call.name}> ")
             messages.append(Message(role="tool", content=result, name=call.name, tool_call_id=call.id))

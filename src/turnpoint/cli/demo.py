@@ -115,6 +115,8 @@ class _Judge:
         self.tables[GENERATED][name] = evaluate_decisions(
             judged, self.tokenizer, self.dialogues, progress=f"{name}: generate", **self.settings
         )
+        if note := self.tables[GENERATED][name].note_on_cuts():
+            say(f"      {note}")
         choices = evaluate_choices(judged, self.tokenizer, self.dialogues, progress=f"{name}: choose", **draw)
         self.tables[CHOSEN][name] = choices
         self.tables[CALIBRATED][name] = calibrated(choices)

@@ -16,7 +16,7 @@ from turnpoint.dialogue import Decision, Dialogue, ToolCall
 from turnpoint.dialogue.decisions import asks, refuses, reports, states_something
 from turnpoint.evaluation.items import DecisionItem, decision_items
 from turnpoint.evaluation.rates import DecisionReport, Verdict
-from turnpoint.sampling import generate_replies
+from turnpoint.sampling import Reply, generate_replies
 from turnpoint.template import Renderer, attempts_call, parse_reply
 
 MALFORMED = "malformed call"
@@ -50,12 +50,13 @@ def evaluate_decisions(
     return DecisionReport([verdict(item, reply) for item, reply in zip(items, replies, strict=True)])
 
 
-def verdict(item: DecisionItem, reply: str) -> Verdict:
+def verdict(item: DecisionItem, reply: Reply) -> Verdict:
     """Judge one reply."""
-    right = right_arguments(item, reply) if item.decision is Decision.CALL else None
-    passed = passes(item, reply)
+    text = reply.text
+    right = right_arguments(item, text) if item.decision is Decision.CALL else None
+    passed = passes(item, text)
     # An answer that closes with "Anything else?" passes as an answer; by its text alone it would be a question.
-    return Verdict(item, item.decision if passed else decision_of(reply), passed, reply, right)
+    return Verdict(item, item.decision if passed else decision_of(text), passed, text, right, cut=reply.cut)
 
 
 def decision_of(reply: str) -> str:

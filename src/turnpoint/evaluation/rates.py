@@ -16,6 +16,7 @@ class Verdict(NamedTuple):
     text: str  # the model's reply, or the candidate it preferred
     right_arguments: bool | None = None  # whether the calls are exactly the item's; None where none were written
     scores: tuple[float, ...] | None = None  # of the candidates, by kind as in KINDS, nats a token; None where it wrote
+    cut: bool = False  # whether the reply was longer than it may be, and judged by what was there
 
 
 class DecisionReport(NamedTuple):
@@ -47,6 +48,15 @@ class DecisionReport(NamedTuple):
         """Items whose calls were made exactly, names and arguments, over call items; None where none were written."""
         right = [verdict.right_arguments for verdict in self.verdicts if verdict.right_arguments is not None]
         return sum(right) / len(right) if right else None
+
+    def note_on_cuts(self) -> str | None:
+        """A line on replies that were cut at the most tokens they may have; None where there are none."""
+        cut = sum(verdict.cut for verdict in self.verdicts)
+        return (
+            f"{cut} of {len(self.verdicts)} replies reached max_new_tokens; they are judged up to there"
+            if cut
+            else None
+        )
 
     def counts(self) -> dict[Decision, int]:
         """Items of each kind."""
@@ -80,6 +90,7 @@ class DecisionReport(NamedTuple):
                     "decided": verdict.decided,
                     "passed": verdict.passed,
                     "right_arguments": verdict.right_arguments,
+                    "cut": verdict.cut,
                     "scores": None if verdict.scores is None else list(verdict.scores),
                     "text": verdict.text,
                 }

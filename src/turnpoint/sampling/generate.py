@@ -12,6 +12,14 @@ from turnpoint.progress import with_progress
 from turnpoint.template import Renderer
 from turnpoint.tree import evaluating
 
+
+class Reply(NamedTuple):
+    """What a model wrote."""
+
+    text: str
+    cut: bool  # at `max_new_tokens`, before the end of its turn
+
+
 _BATCH_TOKENS = 4096  # prompt tokens of a batch, padding included
 
 
@@ -24,7 +32,7 @@ def generate_replies(
     temperature: float = 0.0,
     seed: int = 0,
     progress: str | None = None,
-) -> list[str]:
+) -> list[Reply]:
     """What the model writes after each prompt, up to the end of its turn, which is left out.
 
     Args:
@@ -37,14 +45,14 @@ def generate_replies(
         progress: title of a progress bar; None shows none.
 
     Returns:
-        One text for each prompt, in their order. Special tokens other than the end are kept: they may mark calls.
+        One reply for each prompt, in their order. Special tokens other than the end are kept: they may mark calls.
 
     Raises:
         ConfigError: `max_new_tokens` or `temperature` is out of range.
         TemplateError: neither the tokenizer, the model nor the template has an end-of-turn token.
     """
     check_sampling(max_new_tokens, temperature)
-    replies = [""] * len(prompts)
+    replies: dict[int, Reply] = {}
     batches = _batches(prompts)
     ends = _ends(model, tokenizer)
     with torch.no_grad(), torch.random.fork_rng(), evaluating(model):
@@ -53,7 +61,7 @@ def generate_replies(
             written = _generate(model, [prompts[i] for i in batch], ends.tokens, max_new_tokens, temperature)
             for i, ids in zip(batch, written, strict=True):
                 replies[i] = _first_turn(ids, ends, tokenizer)
-    return replies
+    return [replies[i] for i in range(len(prompts))]
 
 
 def check_sampling(max_new_tokens: int, temperature: float) -> None:
@@ -125,10 +133,12 @@ def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> _Ends:
     return _Ends(list(dict.fromkeys(tokens)), markers)
 
 
-def _first_turn(ids: list[int], ends: _Ends, tokenizer: PreTrainedTokenizerFast) -> str:
-    """The text of what was written before the first end."""
+def _first_turn(ids: list[int], ends: _Ends, tokenizer: PreTrainedTokenizerFast) -> Reply:
+    """What was written before the first end."""
     end = next((i for i, token in enumerate(ids) if token in ends.tokens), len(ids))
     text = str(tokenizer.decode(ids[:end], skip_special_tokens=False))
+    ended = end < len(ids)
     for marker in ends.markers:
-        text = text.partition(marker)[0]
-    return text.strip()
+        text, found, _ = text.partition(marker)
+        ended = ended or bool(found)
+    return Reply(text.strip(), cut=not ended)
