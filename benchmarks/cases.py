@@ -1,11 +1,13 @@
 """The data of the cases, as preference pairs: what turnpoint trains on, and the same as texts for peers."""
 
+import json
+import re
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 from turnpoint.data import load_dialogues, load_pairs
-from turnpoint.dialogue import PreferencePair
+from turnpoint.dialogue import Message, PreferencePair
 from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.recipes.dialogues import DATA as DEMO_DATA
 from turnpoint.template import Renderer
@@ -13,6 +15,7 @@ from turnpoint.template import Renderer
 DATA = Path(__file__).parent / "data"
 _SAMPLES = 8  # of one prompt in case c; half of them are good
 _LONGEST_SIDE = 1024  # tokens in case b
+_LONGEST_CHAT = 900  # characters of a side in case d
 
 
 def single_turn(renderer: Renderer) -> list[PreferencePair]:
@@ -43,7 +46,35 @@ def samples(renderer: Renderer) -> list[PreferencePair]:
     return made
 
 
-CASES: dict[str, Callable[[Renderer], list[PreferencePair]]] = {"a": single_turn, "b": trajectories, "c": samples}
+def short_chats(file: Path) -> list[PreferencePair]:
+    """Case d: at most two exchanges a side, from a JSONL file of Anthropic/hh-rlhf; no tools, little to share.
+
+    That text is in part offensive, so none of it is shipped.
+    """
+    pairs = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        chosen, rejected = (_exchanges(row[side]) for side in ("chosen", "rejected"))
+        short = max(len(row["chosen"]), len(row["rejected"])) <= _LONGEST_CHAT and len(chosen) <= 4
+        if short and chosen[:-1] == rejected[:-1] and chosen != rejected and all(m.content for m in chosen + rejected):
+            pairs.append(PreferencePair(prompt=chosen[:-1], chosen=chosen[-1:], rejected=rejected[-1:]))
+    return pairs[:64]
+
+
+def _exchanges(text: str) -> tuple[Message, ...]:
+    """The messages of a text in which "Human:" and "Assistant:" take turns, each after an empty line."""
+    parts = re.split(r"\n\n(Human|Assistant): ?", text)[1:]
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return tuple(
+        Message.model_validate({"role": roles[speaker], "content": said.strip()})
+        for speaker, said in zip(parts[::2], parts[1::2], strict=True)
+    )
+
+
+def cases(hh_rlhf: str | None = None) -> dict[str, Callable[[Renderer], list[PreferencePair]]]:
+    """All cases by name; d where the file it is made from is given."""
+    known = {"a": single_turn, "b": trajectories, "c": samples}
+    return known if hh_rlhf is None else known | {"d": lambda renderer: short_chats(Path(hh_rlhf))}
 
 
 def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:

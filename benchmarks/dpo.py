@@ -15,6 +15,8 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
+from benchmarks.cases import cases
+
 PAIRS = 8  # of an optimiser step
 AGREEMENT = 1e-4
 TRL_DEFAULTS: dict[str, Any] = {"bf16": True}
@@ -25,10 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default="trl", choices=["trl", "none"])
     parser.add_argument("--cases", nargs="+", default=["a", "b", "c"])
+    parser.add_argument("--hh_rlhf", help="JSONL file of Anthropic/hh-rlhf, for case d")
     parser.add_argument("--steps", type=int, default=4, help="optimiser steps of a run, the first of which warms up")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each contender")
     parser.add_argument("--splits", nargs="+", default=["1x8"], help="batch x accumulation of TRL's tuned runs")
     given = parser.parse_args()
+    if unknown := [case for case in given.cases if case not in cases(given.hh_rlhf)]:
+        parser.error(f"--cases {' '.join(unknown)}: known are {' '.join(cases(''))}; d needs --hh_rlhf FILE")
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
     if given.peer == "trl":
         _check_losses()
@@ -43,7 +48,7 @@ def main() -> None:
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
         for _ in range(given.rounds):
             for name, (peer, settings) in contenders.items():
-                found[name].append(_run(peer, case, given.steps, settings))
+                found[name].append(_run(peer, case, given.steps, settings, hh_rlhf=given.hh_rlhf))
         _show(case, found)
 
 
@@ -57,8 +62,10 @@ def _check_losses() -> None:
         sys.exit(f"losses differ by more than {AGREEMENT}: the two do not compute the same")
 
 
-def _run(peer: str, case: str, steps: int, settings: dict[str, Any], pairs: int = PAIRS) -> dict[str, Any]:
-    job = {"peer": peer, "case": case, "steps": steps, "pairs": pairs, "settings": settings}
+def _run(
+    peer: str, case: str, steps: int, settings: dict[str, Any], pairs: int = PAIRS, hh_rlhf: str | None = None
+) -> dict[str, Any]:
+    job = {"peer": peer, "case": case, "steps": steps, "pairs": pairs, "settings": settings, "hh_rlhf": hh_rlhf}
     done = subprocess.run([sys.executable, "-m", "benchmarks.runs", json.dumps(job)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{peer}, case {case}: {done.stderr[-2000:]}")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from benchmarks.cases import CASES, as_texts
+from benchmarks.cases import as_texts, cases
 from turnpoint import DPOConfig, DPOTrainer, load_model_and_tokenizer
 from turnpoint.template import Renderer, ensure_tool_template
 
@@ -53,12 +53,12 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
     """Train on the first `steps` × `pairs` pairs of a case, `pairs` a step.
 
     Args:
-        run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig.
+        run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig; `hh_rlhf` for d.
     """
     model, tokenizer = load_model_and_tokenizer("demo")
     ensure_tool_template(tokenizer)
     renderer = Renderer(tokenizer)
-    data = CASES[run["case"]](renderer)[: run["pairs"] * run["steps"]]
+    data = cases(run.get("hh_rlhf"))[run["case"]](renderer)[: run["pairs"] * run["steps"]]
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         train = _turnpoint if run["peer"] == "turnpoint" else _trl

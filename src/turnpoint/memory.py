@@ -1,24 +1,23 @@
-"""What the C library does with freed memory. Only glibc can be told; elsewhere nothing happens."""
+"""What torch and the C library keep in memory on CPU. Only glibc can be told; elsewhere its part does nothing."""
 
 import ctypes
 import os
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _OLD_LIMIT = 2**25  # the largest mapping threshold that older versions take
+_KEPT_KERNELS = 64  # of each kind; a row of tokens uses five
+_KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")  # of torch, and of oneDNN below it
 
 
-class _Malloc(ctypes.Structure):
-    """`struct mallinfo2` of malloc.h."""
+def keep_few_kernels() -> None:
+    """Let torch keep fewer kernels of matrix products on CPU, unless the environment says how many, or one has run.
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
-        )
-    ]  # fmt: skip
+    A kernel is made for each shape, torch and oneDNN keep 1024 each, and rows of tokens have as many shapes as lengths:
+    a run of some hundred rows would hold 0.8 GB of them. Making one anew costs next to nothing (benchmarks/RESULTS.md).
+    """
+    for name in _KERNEL_CACHES:
+        os.environ.setdefault(name, str(_KEPT_KERNELS))
 
 
 def keep_freed_memory() -> None:
@@ -31,28 +30,9 @@ def keep_freed_memory() -> None:
         _call("mallopt", _M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def return_freed_memory(beyond: int = 0) -> None:
-    """Give what is free at this moment back to the system.
-
-    Rows differ in length, so freed activations leave holes that the next row does not fit into, and a process on CPU
-    would grow far beyond what it uses.
-
-    Args:
-        beyond: bytes that may be kept: nothing is returned while no more than these are free and in memory.
-    """
-    if _free_in_memory() >= beyond:
-        _call("malloc_trim", 0)
-
-
-def _free_in_memory() -> int:
-    """Bytes in memory that are not in use: those of this process less those asked for; a lot where unknown."""
-    with suppress(AttributeError, OSError, TypeError, ValueError):
-        library = ctypes.CDLL(None)
-        library.mallinfo2.restype = _Malloc
-        found = library.mallinfo2()
-        resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
-        return (resident - shared) * os.sysconf("SC_PAGE_SIZE") - int(found.uordblks + found.hblkhd)
-    return sys.maxsize
+def return_freed_memory() -> None:
+    """Give what is free at this moment back to the system."""
+    _call("malloc_trim", 0)
 
 
 def _call(function: str, *arguments: int) -> int:

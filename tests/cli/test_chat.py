@@ -11,6 +11,7 @@ from tests.sampling.handmade_models import chain_model
 
 from turnpoint.cli.chat import talk
 from turnpoint.dialogue import Message, Tool
+from turnpoint.sampling import Reply
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
 
@@ -18,13 +19,14 @@ CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool
 class Replies:
     """Gives the replies in turn and keeps the messages each was asked with, as (role, content)."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: str, cut: bool = False) -> None:
         self.texts = list(texts)
+        self.cut = cut
         self.asked: list[list[tuple[str, str | None]]] = []
 
-    def __call__(self, messages: list[Message]) -> str:
+    def __call__(self, messages: list[Message]) -> Reply:
         self.asked.append([(message.role, message.content) for message in messages])
-        return self.texts.pop(0)
+        return Reply(self.texts.pop(0), self.cut)
 
 
 @pytest.fixture
@@ -60,6 +62,12 @@ def test_a_call_that_cannot_be_read_is_marked(
     type_lines("Weather?")
     talk(Replies('<tool_call>\n{"name": "weather", "arg'), (), None)
     assert capsys.readouterr().out.splitlines()[-1].endswith("(a call that cannot be read)")
+
+
+def test_a_reply_that_was_cut_is_marked(type_lines: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    type_lines("Weather?")
+    talk(Replies("It is", cut=True), (), None)
+    assert capsys.readouterr().out.splitlines() == ["model> It is", "(cut here: the reply reached --max_new_tokens)"]
 
 
 def test_reset_forgets_all_but_the_system_message_even_when_a_result_is_awaited(

@@ -161,6 +161,7 @@ def test_a_label_of_the_data_is_taken_as_it_is() -> None:
         "Cannot do that.",
         "This cannot be done with what I have.",
         "My tools can't play music.",
+        "Sorry, but I can only help with hotels.",
     ],
 )
 def test_refusals(text: str) -> None:
@@ -183,6 +184,7 @@ def test_refusals(text: str) -> None:
         "You don't have any alarms.",
         "I don't have your account number yet. Could you give it to me?",
         "Your balance is 30.",
+        "Rooms can only be booked for a week.",
         "",
         "Here is the story you asked for. " + "It goes on and on. " * 20 + "I can't go on.",  # far from the start
     ],

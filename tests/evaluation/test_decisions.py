@@ -14,6 +14,7 @@ from turnpoint.evaluation import DecisionItem, DecisionReport, evaluate_decision
 from turnpoint.evaluation.decisions import MALFORMED, decision_of, passes, right_arguments, verdict
 from turnpoint.evaluation.items import KINDS
 from turnpoint.recipes.dialogues import demo_parts
+from turnpoint.sampling import Reply
 from turnpoint.template import ensure_tool_template
 
 CALL, SLOT, RELEVANCE, COMPLETION = Decision.CALL, Decision.SLOT, Decision.RELEVANCE, Decision.COMPLETION
@@ -126,8 +127,8 @@ def test_a_prompt_that_cannot_be_rendered_names_its_source() -> None:
 
 def test_what_passes_counts_as_the_decision_that_was_asked_for() -> None:
     """By its text alone the closing question would make the answer a question."""
-    assert verdict(item(COMPLETION), f"{ANSWER} Anything else?").decided == COMPLETION
-    assert verdict(item(SLOT), ANSWER).decided == COMPLETION
+    assert verdict(item(COMPLETION), Reply(f"{ANSWER} Anything else?", cut=False)).decided == COMPLETION
+    assert verdict(item(SLOT), Reply(ANSWER, cut=False)).decided == COMPLETION
 
 
 @pytest.mark.parametrize(
@@ -147,8 +148,8 @@ def test_what_passes_counts_as_the_decision_that_was_asked_for() -> None:
 )
 def test_right_arguments(reply: str, right: bool) -> None:
     assert right_arguments(item(CALL), reply) is right
-    assert verdict(item(CALL), reply).right_arguments is right
-    assert verdict(item(SLOT), reply).right_arguments is None
+    assert verdict(item(CALL), Reply(reply, cut=False)).right_arguments is right
+    assert verdict(item(SLOT), Reply(reply, cut=True)).right_arguments is None
 
 
 def test_parallel_calls_in_any_order_and_nested_arguments() -> None:
@@ -214,3 +215,12 @@ def test_a_sample_is_drawn_by_seed() -> None:
     model = chain_model(tokenizer, [5])
     report = evaluate_decisions(model, tokenizer, HELD_BACK, per_kind=1, max_new_tokens=2)
     assert report.counts() == {CALL: 1, SLOT: 1, RELEVANCE: 1, COMPLETION: 1}
+
+
+def test_replies_that_were_cut_are_counted() -> None:
+    tokenizer = make_tokenizer()
+    ensure_tool_template(tokenizer)
+    model = chain_model(tokenizer, tokenizer("It is sunny.")["input_ids"])
+    assert evaluate_decisions(model, tokenizer, HELD_BACK).note_on_cuts() is None
+    note = evaluate_decisions(model, tokenizer, HELD_BACK, max_new_tokens=2).note_on_cuts()
+    assert note == "8 of 8 replies reached max_new_tokens; they are judged up to there"

@@ -82,6 +82,7 @@ def test_everything_survives_json(report: DecisionReport) -> None:
         "decided": "slot",
         "passed": False,
         "right_arguments": False,
+        "cut": False,
         "scores": list(SCORES),
         "text": "…",
     }

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from turnpoint.errors import ConfigError, TemplateError
-from turnpoint.sampling import generate, generate_replies
+from turnpoint.sampling import Reply, generate, generate_replies
 from turnpoint.template import Renderer
 
 
@@ -60,20 +60,25 @@ def prompts(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     return [torch.randint(3, len(tokenizer), (n,), generator=generator).tolist() for n in (5, 17, 1, 9, 30, 2, 12)]
 
 
+def texts(*args: Any, **settings: Any) -> list[str]:
+    """Of the replies."""
+    return [reply.text for reply in generate_replies(*args, **settings)]
+
+
 def test_a_batch_gives_what_each_prompt_gives_alone(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
 ) -> None:
-    together = generate_replies(model, tokenizer, prompts, max_new_tokens=12)
-    alone = [generate_replies(model, tokenizer, [prompt], max_new_tokens=12)[0] for prompt in prompts]
+    together = texts(model, tokenizer, prompts, max_new_tokens=12)
+    alone = [texts(model, tokenizer, [prompt], max_new_tokens=12)[0] for prompt in prompts]
     assert together == alone
     assert len(set(together)) > 1
-    assert generate_replies(model, tokenizer, prompts[::-1], max_new_tokens=12) == together[::-1]
+    assert texts(model, tokenizer, prompts[::-1], max_new_tokens=12) == together[::-1]
 
 
 def test_greedy_replies_are_the_likeliest_tokens_one_after_the_other(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
 ) -> None:
-    [reply] = generate_replies(model, tokenizer, prompts[:1], max_new_tokens=6)
+    [reply] = texts(model, tokenizer, prompts[:1], max_new_tokens=6)
     ids = list(prompts[0])
     with torch.no_grad():
         for _ in range(6):
@@ -86,7 +91,7 @@ def test_sampling_is_repeated_by_its_seed(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]]
 ) -> None:
     def sample(seed: int, temperature: float = 1.0) -> list[str]:
-        return generate_replies(model, tokenizer, prompts, max_new_tokens=8, temperature=temperature, seed=seed)
+        return texts(model, tokenizer, prompts, max_new_tokens=8, temperature=temperature, seed=seed)
 
     assert sample(1) == sample(1)
     assert sample(1) != sample(2)
@@ -113,7 +118,16 @@ def test_the_model_and_the_random_state_are_left_as_they_were(
 def test_a_reply_stops_at_the_end_of_turn(tokenizer: PreTrainedTokenizerFast) -> None:
     words = tokenizer("It is sunny.")["input_ids"]
     assert len(set(words)) == len(words)  # a chain passes each token once
-    assert generate_replies(chain_model(tokenizer, words), tokenizer, [[1], [1, 5]]) == ["It is sunny."] * 2
+    assert texts(chain_model(tokenizer, words), tokenizer, [[1], [1, 5]]) == ["It is sunny."] * 2
+
+
+def test_a_reply_that_reaches_the_most_tokens_is_cut(tokenizer: PreTrainedTokenizerFast) -> None:
+    words = tokenizer("It is sunny.")["input_ids"]
+    model = chain_model(tokenizer, words)
+    assert generate_replies(model, tokenizer, [[1]], max_new_tokens=len(words) + 1) == [
+        Reply("It is sunny.", cut=False)
+    ]
+    assert generate_replies(model, tokenizer, [[1]], max_new_tokens=len(words)) == [Reply("It is sunny.", cut=True)]
 
 
 def test_end_tokens_of_the_model_and_of_the_tokenizer_count(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -121,9 +135,9 @@ def test_end_tokens_of_the_model_and_of_the_tokenizer_count(tokenizer: PreTraine
     model = chain_model(tokenizer, words)
     end = words[len(tokenizer("It is")["input_ids"])]
     model.generation_config.eos_token_id = [end, words[-1]]
-    assert generate_replies(model, tokenizer, [[1]]) == ["It is"]
+    assert texts(model, tokenizer, [[1]]) == ["It is"]
     model.generation_config.eos_token_id = None
-    assert generate_replies(model, tokenizer, [[1]]) == ["It is sunny."]
+    assert texts(model, tokenizer, [[1]]) == ["It is sunny."]
 
 
 def without_end(eos: str | None) -> PreTrainedTokenizerFast:
@@ -148,10 +162,10 @@ def test_a_reply_ends_where_the_template_ends_turns(eos: str | None) -> None:
     tokenizer = without_end(eos)
     model = writing(tokenizer, "It is sunny.<|im_end|>user")
     model.generation_config.eos_token_id = tokenizer.eos_token_id
-    assert generate_replies(model, tokenizer, [[1], [1, 5]], max_new_tokens=12) == ["It is sunny."] * 2
+    assert texts(model, tokenizer, [[1], [1, 5]], max_new_tokens=12) == ["It is sunny."] * 2
     tokenizer.chat_template = None
     if eos:
-        [on] = generate_replies(model, tokenizer, [[1]], max_new_tokens=12)
+        [on] = texts(model, tokenizer, [[1]], max_new_tokens=12)
         assert on.startswith("It is sunny.<|im_end|>user")
 
 
@@ -160,7 +174,7 @@ def test_a_marker_of_several_tokens_ends_a_reply() -> None:
     tokenizer = make_tokenizer(template)
     assert len(tokenizer("(so)")["input_ids"]) > 1
     model = writing(tokenizer, "It is sunny.(so)[user]")
-    assert generate_replies(model, tokenizer, [[1]], max_new_tokens=24) == ["It is sunny."]
+    assert texts(model, tokenizer, [[1]], max_new_tokens=24) == ["It is sunny."]
 
 
 def test_markers_beside_the_eos_end_parts_of_a_turn_only() -> None:
@@ -173,7 +187,7 @@ def test_markers_beside_the_eos_end_parts_of_a_turn_only() -> None:
     tokenizer = make_tokenizer(template)
     assert set(Renderer(tokenizer).turn_ends) == {"<|im_end|>", "<|endoftext|>"}
     model = chain_model(tokenizer, tokenizer("It is<|endoftext|>sunny.")["input_ids"])
-    assert generate_replies(model, tokenizer, [[1]]) == ["It is<|endoftext|>sunny."]
+    assert texts(model, tokenizer, [[1]]) == ["It is<|endoftext|>sunny."]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +207,7 @@ def test_settings_out_of_range(tokenizer: PreTrainedTokenizerFast, settings: dic
 
 def test_special_tokens_inside_a_reply_are_kept(tokenizer: PreTrainedTokenizerFast) -> None:
     model = chain_model(tokenizer, [tokenizer.pad_token_id, *tokenizer("sunny")["input_ids"]])
-    assert generate_replies(model, tokenizer, [[1]]) == ["<|endoftext|>sunny"]
+    assert texts(model, tokenizer, [[1]]) == ["<|endoftext|>sunny"]
 
 
 def test_batches_hold_prompts_of_similar_length_under_the_token_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +219,7 @@ def test_batches_hold_prompts_of_similar_length_under_the_token_budget(monkeypat
 
 
 def test_no_prompts_no_replies(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert generate_replies(chain_model(tokenizer, [5]), tokenizer, []) == []
+    assert texts(chain_model(tokenizer, [5]), tokenizer, []) == []
 
 
 def test_a_model_without_an_end_token_is_refused() -> None:

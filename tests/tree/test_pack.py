@@ -29,7 +29,7 @@ def test_every_item_once_and_no_row_over_budget_but_single_items(items: list[Ite
 @given(items_of_sequences, st.integers(1, 20))
 def test_rows_are_full_before_the_next_begins(items: list[Item], budget: int) -> None:
     """What was put into row n + 1 first did not fit into row n, so no two neighbours fit into one row."""
-    rows = pack_rows(items, budget)
+    rows = sorted(pack_rows(items, budget), key=lambda row: min(items[i] for i in row))
     for row, following in pairwise(rows):
         assert tree_tokens(items, row + following) > budget
 
@@ -40,6 +40,12 @@ def test_the_same_items_meet_whatever_order_they_come_in(case: tuple[list[Item],
     shuffled = [items[i] for i in order]
     as_given = [sorted(items[i] for i in row) for row in pack_rows(items, 12)]
     assert [sorted(shuffled[i] for i in row) for row in pack_rows(shuffled, 12)] == as_given
+
+
+@given(items_of_sequences, st.integers(1, 20))
+def test_the_largest_row_comes_first(items: list[Item], budget: int) -> None:
+    sizes = [tree_tokens(items, row) for row in pack_rows(items, budget)]
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_pairs_of_one_dialogue_share_a_row_and_its_budget() -> None:
@@ -56,7 +62,7 @@ def test_pairs_of_one_dialogue_share_a_row_and_its_budget() -> None:
 
 
 def test_an_item_over_budget_has_a_row_of_its_own() -> None:
-    assert pack_rows([[[1]], [[2] * 9], [[3]], [[4]]], 3) == [[0], [1], [2, 3]]
+    assert pack_rows([[[1]], [[2] * 9], [[3]], [[4]]], 3) == [[1], [2, 3], [0]]
 
 
 def test_nothing_gives_no_rows() -> None:

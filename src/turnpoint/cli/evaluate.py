@@ -68,5 +68,5 @@ def run(given: Given) -> None:
         print_json(report.as_dict())
         return
     print_table(["decision", "passed"], report.rows(), title=f"{options.measure}, {len(report.verdicts)} turns")
-    if note := report.note_on_cuts():
-        say(note)
+    if cut := report.note_on_cuts():
+        say(cut)

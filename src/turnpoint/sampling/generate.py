@@ -12,15 +12,14 @@ from turnpoint.progress import with_progress
 from turnpoint.template import Renderer
 from turnpoint.tree import evaluating
 
+_BATCH_TOKENS = 4096  # prompt tokens of a batch, padding included
+
 
 class Reply(NamedTuple):
     """What a model wrote."""
 
     text: str
     cut: bool  # at `max_new_tokens`, before the end of its turn
-
-
-_BATCH_TOKENS = 4096  # prompt tokens of a batch, padding included
 
 
 def generate_replies(

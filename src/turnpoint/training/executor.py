@@ -18,10 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from turnpoint.memory import return_freed_memory
 from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
-
-_KEPT_BETWEEN_ROWS = 2**29  # bytes of freed memory, on CPU; clearing fresh pages for each row costs a third of a step
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -160,7 +157,6 @@ class Executor:
             for row in self._rows(stage, items):
                 for i, logps in zip(row, self._logps(stage, model, [items[i] for i in row]), strict=True):
                     found[i] = [each.cpu() for each in logps]
-                self._free()
         return found
 
     def means(self, stage: Stage[Item], tally: Tally) -> Means:
@@ -196,7 +192,6 @@ class Executor:
                         backward(result)
                 tally.loss = tally.loss + result.loss.detach()
                 tally.metrics = tally.metrics + result.metrics
-                self._free()
         return tally
 
     def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
@@ -252,11 +247,6 @@ class Executor:
                 yield
         finally:
             state._set_sync_gradients(True)
-
-    def _free(self) -> None:
-        """Let the next row start from what this one used: GPUs have an allocator that sees to it."""
-        if self.accelerator.device.type == "cpu":
-            return_freed_memory(beyond=_KEPT_BETWEEN_ROWS)
 
     @property
     def _backward_options(self) -> dict[str, bool]:

@@ -27,7 +27,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.memory import keep_freed_memory
+from turnpoint.memory import keep_few_kernels, keep_freed_memory
 from turnpoint.models import load_model, load_tokenizer
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import Prepared, Renderer, ensure_tool_template
@@ -389,8 +389,10 @@ class StageTrainer(Trainer, Generic[Example]):
     def _attend_along_tree(self, model: nn.Module) -> None:
         """On CPU, small matrix products in memory that is used again; GPUs have means of their own."""
         if self.args.device.type == "cpu":
+            keep_few_kernels()
             keep_freed_memory()
-            attend_along_tree(bare_model(model))
+            if not attend_along_tree(bare_model(model)):
+                logger.info("attention along the token tree does not fit this model; it attends as it is configured to")
 
     def _row_budget(self) -> int:
         """Tree tokens of a row. On CPU more of them cost memory and gain nothing but what they share."""

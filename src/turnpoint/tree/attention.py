@@ -26,7 +26,6 @@ TREE_ATTENTION = "turnpoint_tree"
 
 _NOT_COVERED = ("position_bias", "softcap", "s_aux", "indices")  # arguments that change the weights
 _TRIAL_TOKENS = 12
-_TRIAL_ROUNDINGS = 64  # by which two ways to the same logits may differ
 _LONGEST_BLOCK = 256  # queries that share their keys: more of them waste half a square, fewer make small products
 
 
@@ -81,7 +80,8 @@ def _gives_the_same_along_tree(model: Any) -> bool:
         expected = model(**inputs).logits
         model.config._attn_implementation = TREE_ATTENTION
         found = [model(**inputs, **blocks).logits for blocks in ({}, {"tree_blocks": attention_blocks(tree)})]
-    noise = _TRIAL_ROUNDINGS * torch.finfo(expected.dtype).eps * expected.abs().amax()
+    # Roundings of one layer grow in the next: two ways to the same logits differ by thousands of them.
+    noise = torch.finfo(expected.dtype).eps ** 0.5 * expected.abs().amax()
     return all(bool(((logits - expected).abs() <= noise).all()) for logits in found)
 
 

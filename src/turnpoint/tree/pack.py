@@ -11,25 +11,31 @@ from turnpoint.tree.build import Indexes, common_prefix, sort_key
 def pack_rows(items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int) -> list[list[int]]:
     """Rows of items, filled one after the other in lexicographic order, so that items with equal beginnings meet.
 
+    The largest row comes first: what it frees has room for all that the later ones need, so a process on CPU neither
+    grows nor asks the system for memory again (benchmarks/RESULTS.md).
+
     Args:
         items: of each the token sequences that must stay in one row (a pair: its two sides).
         max_tokens_per_row: budget of a row in nodes of its token tree; an item that is larger gets a row of its own.
 
     Returns:
-        Item indexes of each row; every index once, increasing within a row.
+        Item indexes of each row; every index once, increasing within a row, rows by falling size.
     """
     trees = [[np.asarray(sequence, dtype=np.int64) for sequence in item] for item in items]
     order = sorted(range(len(items)), key=lambda i: [sort_key(ids) for ids in trees[i]])
     rows: list[list[int]] = []
+    sizes: list[int] = []
     row = _RowSize()
     for i in order:
         row.add(trees[i])
         if not rows or row.tokens > max_tokens_per_row:
             rows.append([])
+            sizes.append(0)
             row = _RowSize()
             row.add(trees[i])
         rows[-1].append(i)
-    return [sorted(members) for members in rows]
+        sizes[-1] = row.tokens
+    return [sorted(rows[n]) for n in sorted(range(len(rows)), key=lambda n: -sizes[n])]
 
 
 class _RowSize:
