@@ -73,8 +73,11 @@ def _exchanges(text: str) -> tuple[Message, ...]:
 
 def cases(hh_rlhf: str | None = None) -> dict[str, Callable[[Renderer], list[PreferencePair]]]:
     """All cases by name; d where the file it is made from is given."""
+    known: dict[str, Callable[[Renderer], list[PreferencePair]]]
     known = {"a": single_turn, "b": trajectories, "c": samples}
-    return known if hh_rlhf is None else known | {"d": lambda renderer: short_chats(Path(hh_rlhf))}
+    if hh_rlhf is not None:
+        known["d"] = lambda renderer: short_chats(Path(hh_rlhf))
+    return known
 
 
 def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:
