@@ -51,6 +51,10 @@ def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
             "fp16: float16 autocast needs a GPU (got True); use bf16: true, or neither for float32",
         ),
         (
+            {"activation_checkpointing_kwargs": {"offload": True}, "use_cpu": True},
+            "activation_checkpointing_kwargs: offload needs a GPU to move from (got {'offload': True}); leave it out",
+        ),
+        (
             {"label_smoothing_factor": 0.1},
             "label_smoothing_factor: smooths classes, which no stage has (got 0.1); use label_smoothing",
         ),

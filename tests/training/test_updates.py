@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.utils import is_compiled_module
 from peft import LoraConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
@@ -72,6 +73,41 @@ def test_sft_updates_do_not_depend_on_the_cut(stages: Any, tiny_model: ModelFact
     for other in runs[1:]:
         assert losses(other) == pytest.approx(losses(runs[0]), abs=1e-6)  # logged in float32
         torch.testing.assert_close(weights(other.model), weights(runs[0].model), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("how", [{}, {"every_n_layers": 2}])
+def test_activations_made_anew_change_no_update(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], kind: str, how: dict[str, Any]
+) -> None:
+    runs, passes = [], []
+    for settings in ({}, {"activation_checkpointing": True, "activation_checkpointing_kwargs": how}):
+        model = tiny_model(kind)
+        trainer = stages.dpo(model, pairs, given={"ref_model": tiny_model(kind, seed=1)}, **settings)
+        layer = model.model.layers[0] if kind == "llama" else model.transformer.h[0]
+        started: list[nn.Module] = []
+        layer.mlp.register_forward_pre_hook(lambda module, inputs, started=started: started.append(module))
+        trainer.train()
+        runs.append(trainer)
+        passes.append(len(started))
+    assert losses(runs[1]) == pytest.approx(losses(runs[0]), abs=1e-6)  # logged in float32
+    torch.testing.assert_close(weights(runs[1].model), weights(runs[0].model), atol=1e-9, rtol=0)
+    assert passes[1] > passes[0]  # what a layer holds is made anew in the backward pass
+
+
+def test_compilation_changes_no_update(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a backend that only traces: graphs, guards and shapes that change are those of every backend."""
+    runs = [stages.dpo(tiny_model(), pairs)]
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # the settings name another for the whole process
+    runs.append(stages.dpo(tiny_model(), pairs, torch_compile=True, torch_compile_backend="aot_eager"))
+    for trainer in runs:
+        trainer.train()
+    torch._dynamo.reset()
+    assert is_compiled_module(runs[1].model_wrapped)
+    assert losses(runs[1]) == pytest.approx(losses(runs[0]), abs=1e-6)
+    torch.testing.assert_close(weights(runs[1].model), weights(runs[0].model), atol=1e-9, rtol=0)
 
 
 def test_device_memory_is_returned_as_often_as_asked(

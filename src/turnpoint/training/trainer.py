@@ -308,8 +308,8 @@ class StageTrainer(Trainer, Generic[Example]):
     def _prepare_run(self, items: Sequence[Example]) -> None:
         if not self._probed:
             self.executor.shared = self._probe_sharing(items)
-            with self.accelerator.autocast():
-                self.executor.chunked = all(head_is_last(model) for model in self._models())
+            with self.accelerator.autocast():  # a compiled head cannot be exchanged for the time of a forward
+                self.executor.chunked = not self.args.torch_compile and all(map(head_is_last, self._models()))
             self._probed = True
         self._before_run(items)
 

@@ -56,6 +56,8 @@ def attend_along_tree(model: Any) -> bool:
     Returns:
         Whether the model does.
     """
+    if model.config._attn_implementation == TREE_ATTENTION:
+        return True
     if not _may_attend_along_tree(model):
         return False
     AttentionInterface.register(TREE_ATTENTION, _attention)

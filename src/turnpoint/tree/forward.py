@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import extract_model_from_parallel
+from accelerate.utils import extract_model_from_parallel, is_compiled_module
 from peft import PeftModel
 from torch import Tensor, nn
 
@@ -46,7 +46,8 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
         subtree_end = torch.from_numpy(tree.subtree_end).to(embeddings.device)
         inputs["position_ids"] = positions[None]
         inputs["attention_mask"] = model_mask(subtree_end, positions, config, embeddings.dtype)
-    if bare.config._attn_implementation == TREE_ATTENTION and sees_everything_before(positions, config):
+    along_tree = bare.config._attn_implementation == TREE_ATTENTION and sees_everything_before(positions, config)
+    if along_tree and not is_compiled_module(model):  # which would be compiled anew for the blocks of each row
         inputs["tree_blocks"] = attention_blocks(tree)
     logits: Tensor = model(**inputs, logits_to_keep=keep.to(embeddings.device), use_cache=False).logits
     return logits[0]
