@@ -202,9 +202,9 @@ class StageConfig(TrainingArguments):
         for name in _OF_THE_LOADER:
             if getattr(self, name):
                 raise self._fault(name, "has nothing to do, items are ready in memory", "leave it out")
-        if self.use_cpu and isinstance(self.activation_checkpointing_kwargs, dict):
-            if self.activation_checkpointing_kwargs.get("offload"):
-                raise self._fault("activation_checkpointing_kwargs", "offload needs a GPU to move from", "leave it out")
+        how = self.activation_checkpointing_kwargs
+        if self.use_cpu and isinstance(how, dict) and how.get("offload"):
+            raise self._fault("activation_checkpointing_kwargs", "offload needs a GPU to move from", "leave it out")
         self._check_trackers()
         if getattr(self, "parallelism_config", None) is not None:
             raise self._fault("parallelism_config", "splits sequences, which the token tree cannot", "leave it out")
