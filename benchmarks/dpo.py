@@ -19,7 +19,6 @@ from benchmarks.cases import cases
 
 PAIRS = 8  # of an optimiser step
 AGREEMENT = 1e-4
-TRL_DEFAULTS: dict[str, Any] = {"bf16": True}
 
 
 def main() -> None:
@@ -30,7 +29,12 @@ def main() -> None:
     parser.add_argument("--hh_rlhf", help="JSONL file of Anthropic/hh-rlhf, for case d")
     parser.add_argument("--steps", type=int, default=4, help="optimiser steps of a run, the first of which warms up")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each contender")
-    parser.add_argument("--splits", nargs="+", default=["1x8"], help="batch x accumulation of TRL's tuned runs")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=["1x8", "2x4", "4x2", "8x1", "default"],
+        help="of TRL: batch x accumulation with the reference cached, or `default` for its own settings",
+    )
     given = parser.parse_args()
     if unknown := [case for case in given.cases if case not in cases(given.hh_rlhf)]:
         parser.error(f"--cases {' '.join(unknown)}: known are {' '.join(cases(''))}; d needs --hh_rlhf FILE")
@@ -39,17 +43,21 @@ def main() -> None:
         _check_losses()
     for case in given.cases:
         contenders: dict[str, tuple[str, dict[str, Any]]] = {"turnpoint": ("turnpoint", {"bf16": True})}
-        if given.peer == "trl":
-            for split in given.splits:
-                batch, accumulation = map(int, split.split("x"))
-                tuned = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
-                contenders[f"TRL {split}, cached"] = ("trl", {"bf16": True, "precompute_ref_log_probs": True} | tuned)
-            contenders["TRL defaults"] = ("trl", TRL_DEFAULTS)
+        for split in given.splits if given.peer == "trl" else []:
+            contenders[f"TRL {split}"] = ("trl", _settings_of_trl(split))
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
         for _ in range(given.rounds):
             for name, (peer, settings) in contenders.items():
                 found[name].append(_run(peer, case, given.steps, settings, hh_rlhf=given.hh_rlhf))
         _show(case, found)
+
+
+def _settings_of_trl(split: str) -> dict[str, Any]:
+    if split == "default":
+        return {"bf16": True}
+    batch, accumulation = map(int, split.split("x"))
+    numbers = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    return {"bf16": True, "precompute_ref_log_probs": True} | numbers
 
 
 def _check_losses() -> None:

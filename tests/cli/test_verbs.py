@@ -65,6 +65,8 @@ def test_dpo_with_an_adapter(run: Run, rows: Rows, model: str, tmp_path: Path) -
     config = json.loads((output / "adapter_config.json").read_text())
     assert (config["r"], sorted(config["target_modules"])) == (2, ["q_proj", "v_proj"])
     assert AutoPeftModelForCausalLM.from_pretrained(output).peft_config["default"].lora_alpha == 32
+    ran = run("dpo", data, "--model", str(output), "--output", str(tmp_path / "further"), "--max_steps", "1")
+    assert (ran.code, "AutoPeftModelForCausalLM" in ran.out) == (0, True), ran.err
 
 
 def test_what_is_left_out_is_counted_and_named(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:

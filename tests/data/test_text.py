@@ -28,6 +28,12 @@ def test_a_completion_is_a_verbatim_turn_after_its_prompt() -> None:
     )
 
 
+def test_tools_of_a_text_row_are_said_to_be_unread() -> None:
+    changes = Changes()
+    read_completion({"prompt": "2+2=", "completion": "4", "tools": [{"name": "add"}], "functions": []}, WHERE, changes)
+    assert changes.notes() == ("left column 'tools' unread: no template renders a text row: 1 in 1 row",)
+
+
 def test_of_prompt_and_completion_as_messages_only_the_completion_is_trained_on() -> None:
     row = {
         "prompt": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from peft import PeftModel
+
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import AdapterOptions, ModelOptions, OutputOptions, TrainingDataOptions
 from turnpoint.cli.loading import adapter, open_model, say
@@ -68,7 +70,8 @@ def run_stage(given: Given, stage: Stage) -> None:
     if "eval" in loaded:
         metrics |= trainer.evaluate()
     trainer.save_model()
-    _print_result(str(config.output_dir), metrics, peft_config is not None, given.build(OutputOptions).json)
+    is_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
+    _print_result(str(config.output_dir), metrics, is_adapter, given.build(OutputOptions).json)
 
 
 def _load(stage: Stage, data: TrainingDataOptions, source: str) -> Records:

@@ -37,6 +37,8 @@ def read_completion(row: Mapping[str, Any], where: str, changes: Changes) -> Dia
     if isinstance(row["prompt"], str):
         prompt, completion = _text(row, "prompt", where), _text(row, "completion", where)
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+        for key in ("tools", "functions"):
+            changes.add(f"left column {key!r} unread: no template renders a text row", where, int(bool(row.get(key))))
         return _dialogue(row, where, messages=messages, verbatim=True)
     before = read_messages(row["prompt"], where, "prompt", changes)
     untrained = [message.model_copy(update={"train": False}) for message in before]

@@ -1,6 +1,6 @@
 """What enters training: tokenised dialogues and pairs that fit, and the sources of those left out, by reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
@@ -9,6 +9,7 @@ from turnpoint.errors import ConfigError, DataError
 from turnpoint.progress import with_progress
 from turnpoint.template.render import Renderer
 from turnpoint.template.spans import TokenizedDialogue, TokenizedPair
+from turnpoint.workers import map_in_order
 
 Overflow = Literal["drop", "trim_history", "keep_start", "error"]
 Record = TypeVar("Record", Dialogue, PreferencePair)
@@ -27,14 +28,25 @@ class Prepared(NamedTuple):
 
 
 def prepare_dialogues(
-    dialogues: Sequence[Dialogue], renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop"
+    dialogues: Sequence[Dialogue],
+    renderer: Renderer,
+    *,
+    max_length: int | None,
+    overflow: Overflow = "drop",
+    processes: int | None = None,
 ) -> Prepared:
     """Tokenise dialogues and fit them into `max_length` tokens; see `prepare_pairs`."""
-    return _prepare(dialogues, renderer.tokenize, _DIALOGUE, max_length, overflow)
+    _check_settings(max_length, overflow)
+    return _prepare(dialogues, _Fit(renderer.tokenize, _DIALOGUE, max_length, overflow), processes)
 
 
 def prepare_pairs(
-    pairs: Sequence[PreferencePair], renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop"
+    pairs: Sequence[PreferencePair],
+    renderer: Renderer,
+    *,
+    max_length: int | None,
+    overflow: Overflow = "drop",
+    processes: int | None = None,
 ) -> Prepared:
     """Tokenise pairs and fit both sides into `max_length` tokens.
 
@@ -45,6 +57,7 @@ def prepare_pairs(
         overflow: what happens to a pair with a longer side. `drop` leaves it out; `trim_history` takes the oldest
             exchanges after the system message out of the shared prompt; `keep_start` cuts both sides after
             `max_length` tokens; `error` stops.
+        processes: that tokenise; None: one for each core where pairs are many (`turnpoint.workers`).
 
     Returns:
         The pairs with a scored token after the fork on both sides and with sides that differ, in order; the others
@@ -55,7 +68,8 @@ def prepare_pairs(
         DataError: a longer pair under `overflow="error"`.
         TemplateError: a pair that the template cannot render exactly.
     """
-    return _prepare(pairs, renderer.tokenize_pair, _PAIR, max_length, overflow)
+    _check_settings(max_length, overflow)
+    return _prepare(pairs, _Fit(renderer.tokenize_pair, _PAIR, max_length, overflow), processes)
 
 
 class _Kind(NamedTuple):
@@ -68,54 +82,65 @@ class _Kind(NamedTuple):
     name: str
 
 
-def _prepare(
-    records: Sequence[Record],
-    tokenize: Callable[[Record], Tokenized],
-    kind: _Kind,
-    max_length: int | None,
-    overflow: Overflow,
-) -> Prepared:
-    _check_settings(max_length, overflow)
-    kept: list[Tokenized] = []
+class _Fitted(NamedTuple):
+    """What became of a record."""
+
+    tokenized: Any
+    fault: str | None  # why it is left out
+    how: str | None  # it was shortened
+
+
+class _Fit(NamedTuple):
+    """How a record is tokenised and made to fit."""
+
+    tokenize: Callable[..., Any]
+    kind: _Kind
+    max_length: int | None
+    overflow: Overflow
+
+    def fitted(self, record: Any) -> _Fitted:
+        """Tokenise a record and make it fit."""
+        tokenized, how = self._within_length(record)
+        if tokenized is None:
+            return _Fitted(None, f"longer than max_length {self.max_length}", None)
+        return _Fitted(tokenized, self.kind.fault(tokenized), how)
+
+    def _within_length(self, record: Any) -> tuple[Any, str | None]:
+        """The record in at most `max_length` tokens and how it was shortened; None when it does not fit."""
+        tokenized, max_length = self.tokenize(record), self.max_length
+        length = _length(tokenized, self.kind)
+        if max_length is None or length <= max_length:
+            return tokenized, None
+        match self.overflow:
+            case "drop":
+                return None, None
+            case "error":
+                raise DataError(
+                    f"{record.source or record.id}: {length} tokens are more than max_length {max_length};"
+                    " raise max_length, or set overflow to drop, trim_history or keep_start"
+                )
+            case "keep_start":
+                cut = self.kind.map_sides(tokenized, partial(_cut, max_length=max_length))
+                return cut, f"cut after max_length {max_length} tokens"
+            case "trim_history":
+                trimmed = _trimmed(record, self.tokenize, self.kind, max_length)
+                return trimmed, f"history trimmed to max_length {max_length}"
+
+
+def _prepare(records: Sequence[Any], fit: _Fit, processes: int | None) -> Prepared:
+    kept: list[Any] = []
     left_out: dict[str, list[str]] = {}
     shortened: dict[str, list[str]] = {}
-    for record in with_progress(records, f"Tokenising {kind.name}"):
-        tokenized, how = _fit(record, tokenize, kind, max_length, overflow)
-        fault = f"longer than max_length {max_length}" if tokenized is None else kind.fault(tokenized)
-        if fault is not None or tokenized is None:
-            left_out.setdefault(str(fault), []).append(record.source or record.id)
+    fitted: Iterator[_Fitted] = map_in_order(fit.fitted, records, processes=processes)
+    for record in with_progress(records, f"Tokenising {fit.kind.name}"):
+        tokenized, fault, how = next(fitted)
+        if fault is not None:
+            left_out.setdefault(fault, []).append(record.source or record.id)
             continue
         if how is not None:
             shortened.setdefault(how, []).append(record.source or record.id)
         kept.append(tokenized)
     return Prepared(kept, left_out, shortened)
-
-
-def _fit(
-    record: Record,
-    tokenize: Callable[[Record], Tokenized],
-    kind: _Kind,
-    max_length: int | None,
-    overflow: Overflow,
-) -> tuple[Tokenized | None, str | None]:
-    """The record in at most `max_length` tokens and how it was shortened; None when it does not fit."""
-    tokenized = tokenize(record)
-    length = _length(tokenized, kind)
-    if max_length is None or length <= max_length:
-        return tokenized, None
-    match overflow:
-        case "drop":
-            return None, None
-        case "error":
-            raise DataError(
-                f"{record.source or record.id}: {length} tokens are more than max_length {max_length};"
-                " raise max_length, or set overflow to drop, trim_history or keep_start"
-            )
-        case "keep_start":
-            cut = kind.map_sides(tokenized, partial(_cut, max_length=max_length))
-            return cut, f"cut after max_length {max_length} tokens"
-        case "trim_history":
-            return _trimmed(record, tokenize, kind, max_length), f"history trimmed to max_length {max_length}"
 
 
 def _trimmed(record: Record, tokenize: Callable[[Record], Tokenized], kind: _Kind, max_length: int) -> Tokenized | None:

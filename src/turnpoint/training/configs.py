@@ -25,6 +25,7 @@ _MOST_SEED = 2**32 - 1  # numpy's
 _AT_LEAST_ONE = (
     "max_length",
     "max_tokens_per_row",
+    "dataset_num_proc",
     "per_device_train_batch_size",
     "per_device_eval_batch_size",
     "gradient_accumulation_steps",
@@ -110,6 +111,13 @@ class StageConfig(TrainingArguments):
     truncation_mode: str | None = field(
         default=None,
         metadata={"help": "TRL's name for `overflow`: keep_start is taken, keep_end is refused. Default: unset."},
+    )
+    dataset_num_proc: int | None = field(
+        default=None,
+        metadata={
+            "help": "Processes that tokenise the data. Default: one for each core that falls to a rank, for 2000 rows"
+            " and more; changes no token."
+        },
     )
     max_tokens_per_row: int | None = field(
         default=None,

@@ -235,7 +235,13 @@ class DPOTrainer(StageTrainer[PairExample]):
         return load_pairs(source)
 
     def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
-        return prepare_pairs(records, renderer, max_length=self.config.max_length, overflow=self.config.overflow)
+        return prepare_pairs(
+            records,
+            renderer,
+            max_length=self.config.max_length,
+            overflow=self.config.overflow,
+            processes=self.config.dataset_num_proc,
+        )
 
     def _example(self, tokenized: TokenizedPair) -> PairExample:
         whole = self.config.turns_from == "dialogue"

@@ -74,7 +74,13 @@ class SFTTrainer(StageTrainer[ScoredSequence]):
         return load_dialogues(source)
 
     def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
-        return prepare_dialogues(records, renderer, max_length=self.config.max_length, overflow=self.config.overflow)
+        return prepare_dialogues(
+            records,
+            renderer,
+            max_length=self.config.max_length,
+            overflow=self.config.overflow,
+            processes=self.config.dataset_num_proc,
+        )
 
     def _example(self, tokenized: TokenizedDialogue) -> ScoredSequence:
         return ScoredSequence(tokenized.input_ids, np.array(tokenized.scored(), dtype=np.int64))
