@@ -51,14 +51,25 @@ def short_chats(file: Path) -> list[PreferencePair]:
 
     That text is in part offensive, so none of it is shipped.
     """
-    pairs = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        chosen, rejected = (_exchanges(row[side]) for side in ("chosen", "rejected"))
-        short = max(len(row["chosen"]), len(row["rejected"])) <= _LONGEST_CHAT and len(chosen) <= 4
-        if short and chosen[:-1] == rejected[:-1] and chosen != rejected and all(m.content for m in chosen + rejected):
-            pairs.append(PreferencePair(prompt=chosen[:-1], chosen=chosen[-1:], rejected=rejected[-1:]))
-    return pairs[:64]
+    with file.open(encoding="utf-8") as lines:
+        return list(islice(filter(None, map(_short_pair, lines)), 64))
+
+
+def _short_pair(line: str) -> PreferencePair | None:
+    """The pair of a line; None where it is long or broken."""
+    row = json.loads(line)
+    chosen, rejected = _exchanges(row["chosen"]), _exchanges(row["rejected"])
+    roles = ["user", "assistant"] * (len(chosen) // 2)
+    if (
+        max(len(row["chosen"]), len(row["rejected"])) > _LONGEST_CHAT
+        or [message.role for message in chosen] != roles[:4]
+        or [message.role for message in rejected] != roles[:4]
+        or chosen[:-1] != rejected[:-1]
+        or chosen == rejected
+        or not all(message.content for message in chosen + rejected)
+    ):
+        return None
+    return PreferencePair(prompt=chosen[:-1], chosen=chosen[-1:], rejected=rejected[-1:])
 
 
 def _exchanges(text: str) -> tuple[Message, ...]:

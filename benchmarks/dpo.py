@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import cases
@@ -38,6 +39,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := [case for case in given.cases if case not in cases(given.hh_rlhf)]:
         parser.error(f"--cases {' '.join(unknown)}: known are {' '.join(cases(''))}; d needs --hh_rlhf FILE")
+    if given.hh_rlhf is not None and not Path(given.hh_rlhf).is_file():
+        parser.error(f"--hh_rlhf {given.hh_rlhf}: no such file; it is one of Anthropic/hh-rlhf, unpacked")
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
     if given.peer == "trl":
         _check_losses()

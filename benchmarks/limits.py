@@ -1,12 +1,13 @@
 """How much of the machine a step uses, part by part: `python -m benchmarks.limits`.
 
 The peak is the best rate of matrix products of this model's shapes, measured in the same process. FLOPs are counted by
-torch's counter in a step of its own, so that counting costs no measured time; what is computed anew in the backward
-pass counts as backward, for it is spent there.
+torch's counter in a step of its own, so that counting costs no measured time. What is computed anew in the backward
+pass counts there, but for the head, which counts by itself. Making batches is no part of a step.
 """
 
 import argparse
 import functools
+import os
 import statistics
 import tempfile
 import time
@@ -19,12 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import TrainerCallback
 
 from benchmarks.cases import cases
+from benchmarks.dpo import PAIRS
 from benchmarks.runs import COMMON
 from turnpoint import DPOConfig, DPOTrainer, load_model_and_tokenizer
 from turnpoint.template import Renderer, ensure_tool_template
 from turnpoint.tree.forward import bare_model
 
-PAIRS = 8
 _PEAK_SECONDS = 2.0  # of products of one shape
 _PEAK_ROWS = 1024
 
@@ -55,7 +56,7 @@ class Parts(TrainerCallback):
             self._counter.__exit__(None, None, None)
             self._counter = None
         elif state.global_step > 1:
-            self._now["rest: data, rows, losses"] = whole - sum(self._now.values())
+            self._now["rest: rows, losses, clipping"] = whole - sum(self._now.values())
             self.seconds.append(dict(self._now))
 
     def enter(self, name: str) -> None:
@@ -94,10 +95,12 @@ class Parts(TrainerCallback):
 def main() -> None:
     """Measure and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", default="a", choices=["a", "b", "c"])
+    parser.add_argument("--case", default="a", choices=list(cases()))
     parser.add_argument("--steps", type=int, default=6, help="the first warms up, in the second FLOPs are counted")
     parser.add_argument("--max_tokens_per_row", type=int, help="of turnpoint; its default where none is given")
     given = parser.parse_args()
+    if given.steps < 3:
+        parser.error("--steps: at least 3: one warms up, one counts FLOPs")
     settings = {} if given.max_tokens_per_row is None else {"max_tokens_per_row": given.max_tokens_per_row}
     before = matmul_peak()
     parts = measured(given.case, given.steps, settings)
@@ -138,9 +141,10 @@ def measured(case: str, steps: int, settings: dict[str, Any]) -> Parts:
     """Train a few steps and measure them."""
     model, tokenizer = load_model_and_tokenizer("demo")
     ensure_tool_template(tokenizer)
-    pairs = cases()[case](Renderer(tokenizer))[: PAIRS * steps]
+    pairs = cases()[case](Renderer(tokenizer))[:PAIRS] * steps  # the same in each step, for FLOPs and seconds
     parts = Parts()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["TURNPOINT_CACHE"] = folder  # the user's own is left alone
         config = DPOConfig(
             **COMMON | {"output_dir": folder, "per_device_train_batch_size": PAIRS, "bf16": True} | settings
         )

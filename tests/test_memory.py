@@ -1,4 +1,4 @@
-"""Freed memory is kept or goes back to the system, where glibc manages it."""
+"""Freed memory is kept or goes back to the system, where glibc manages it; few kernels are kept."""
 
 import ctypes
 import os
@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from turnpoint.memory import keep_freed_memory, return_freed_memory
+from turnpoint.memory import keep_few_kernels, keep_freed_memory, return_freed_memory
 
 BLOCK, BLOCKS = 100_000, 1_000  # bytes; below the size that glibc maps by itself
 
@@ -45,6 +46,7 @@ def test_large_blocks_are_used_again(tmp_path: Path) -> None:
     assert faults["keep"] < faults["default"] / 4
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="products do not go through oneDNN")
 def test_kernels_of_many_shapes_are_not_all_kept() -> None:
     """In a process of its own, which runs its first product after the setting."""
     code = (
@@ -64,6 +66,13 @@ def test_kernels_of_many_shapes_are_not_all_kept() -> None:
         for how in ("few", "default")
     }
     assert grown["few"] < grown["default"] / 4
+
+
+def test_what_the_environment_says_of_kernels_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    keep_few_kernels()
+    assert (os.environ["LRU_CACHE_CAPACITY"], os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]) == ("7", "64")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 _OLD_LIMIT = 2**25  # the largest mapping threshold that older versions take
-_KEPT_KERNELS = 64  # of each kind; a row of tokens uses five
+_KEPT_KERNELS = 64  # several times what one row of tokens uses
 _KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")  # of torch, and of oneDNN below it
 
 
@@ -14,7 +14,7 @@ def keep_few_kernels() -> None:
     """Let torch keep fewer kernels of matrix products on CPU, unless the environment says how many, or one has run.
 
     A kernel is made for each shape, torch and oneDNN keep 1024 each, and rows of tokens have as many shapes as lengths:
-    a run of some hundred rows would hold 0.8 GB of them. Making one anew costs next to nothing (benchmarks/RESULTS.md).
+    after 120 rows they hold 0.6 GB. Making one anew costs no time that can be told (benchmarks/RESULTS.md).
     """
     for name in _KERNEL_CACHES:
         os.environ.setdefault(name, str(_KEPT_KERNELS))

@@ -112,6 +112,7 @@ def test_evaluate_counts_the_dialogues_without_tools(run: Run, rows: Rows, model
     ran = run("evaluate", "decisions", model, data, "--max_new_tokens", "2")
     assert ran.code == 0, ran.err
     assert "left aside 1 of 2 dialogues, which offer no tools" in ran.err
+    assert "2 of 2 replies reached max_new_tokens; they are judged up to there" in ran.err
     assert "decisions, 2 turns" in ran.out
 
 

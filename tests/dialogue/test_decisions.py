@@ -184,7 +184,8 @@ def test_refusals(text: str) -> None:
         "You don't have any alarms.",
         "I don't have your account number yet. Could you give it to me?",
         "Your balance is 30.",
-        "Rooms can only be booked for a week.",
+        "I'm sorry, that table can only be booked for six.",
+        "Sorry, I can only find two hotels: Rosa and Grand.",
         "",
         "Here is the story you asked for. " + "It goes on and on. " * 20 + "I can't go on.",  # far from the start
     ],

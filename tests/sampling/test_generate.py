@@ -174,7 +174,7 @@ def test_a_marker_of_several_tokens_ends_a_reply() -> None:
     tokenizer = make_tokenizer(template)
     assert len(tokenizer("(so)")["input_ids"]) > 1
     model = writing(tokenizer, "It is sunny.(so)[user]")
-    assert texts(model, tokenizer, [[1]], max_new_tokens=24) == ["It is sunny."]
+    assert generate_replies(model, tokenizer, [[1]], max_new_tokens=24) == [Reply("It is sunny.", cut=False)]
 
 
 def test_markers_beside_the_eos_end_parts_of_a_turn_only() -> None:

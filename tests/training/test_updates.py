@@ -95,10 +95,28 @@ def test_activations_made_anew_change_no_update(
     assert passes[1] > passes[0]  # what a layer holds is made anew in the backward pass
 
 
+def test_sequences_by_themselves_run_the_longest_first(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+) -> None:
+    trainer = stages.dpo(tiny_model(), pairs)
+    trainer.executor.shared = False
+    items = trainer.train_dataset
+    rows = trainer.executor._rows(trainer.stage, items)
+    lengths = [max(len(each.input_ids) for each in trainer.stage.sequences(items[i])) for [i] in rows]
+    assert sorted(i for [i] in rows) == list(range(len(items)))
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(set(lengths)) > 1
+
+
 def test_compilation_changes_no_update(
-    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch
+    stages: Any,
+    tiny_model: ModelFactory,
+    pairs: list[PreferencePair],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """By a backend that only traces: graphs, guards and shapes that change are those of every backend."""
+    caplog.set_level("INFO", logger="turnpoint")
     runs = [stages.dpo(tiny_model(), pairs)]
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # the settings name another for the whole process
     runs.append(stages.dpo(tiny_model(), pairs, torch_compile=True, torch_compile_backend="aot_eager"))
@@ -106,6 +124,8 @@ def test_compilation_changes_no_update(
         trainer.train()
     torch._dynamo.reset()
     assert is_compiled_module(runs[1].model_wrapped)
+    assert (runs[0].executor.chunked, runs[1].executor.chunked) == (True, False)
+    assert [line for line in caplog.messages if line.startswith("the model is compiled: logits of a row are made at")]
     assert losses(runs[1]) == pytest.approx(losses(runs[0]), abs=1e-6)
     torch.testing.assert_close(weights(runs[1].model), weights(runs[0].model), atol=1e-9, rtol=0)
 

@@ -74,6 +74,23 @@ def test_it_is_used_for_trees_and_chains_and_nowhere_else(tiny_model: Build, cal
     assert calls == [3, 3, 1, 1]  # one call a layer
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_it_is_taken_on_once_and_found_again(tiny_model: Build, dtype: torch.dtype) -> None:
+    model = copy.deepcopy(tiny_model("llama")).to(dtype)
+    for _ in range(2):
+        assert attend_along_tree(model)
+        assert model.config._attn_implementation == attention.TREE_ATTENTION
+
+
+def test_roundings_of_large_activations_are_no_difference(tiny_model: Build) -> None:
+    """Weights that make logits swing by more than a few roundings between two ways to compute them."""
+    model = copy.deepcopy(tiny_model("llama")).float()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.mul_(300)
+    assert attend_along_tree(model)
+
+
 def test_windows_that_hide_something_are_left_to_the_mask(tiny_model: Build, calls: list[int]) -> None:
     model = copy.deepcopy(tiny_model("mistral"))  # a window of four tokens
     assert attend_along_tree(model)

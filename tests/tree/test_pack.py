@@ -61,6 +61,15 @@ def test_pairs_of_one_dialogue_share_a_row_and_its_budget() -> None:
     assert pack_rows(pairs, 20) == [[0, 1, 2]]
 
 
+def test_a_full_row_takes_only_what_shares_half_of_it() -> None:
+    prompt, other = [1, 2, 3, 4, 5], [9, 9, 9, 9, 9]
+    pairs = [[[*prompt, i], [*prompt, i + 1]] for i in (10, 20, 30)] + [[[*other, 5], [*other, 6]]]
+    assert pack_rows(pairs, 30) == [[0, 1, 2, 3]]
+    assert pack_rows(pairs, 30, full_at=7) == [[0, 1, 2], [3]]  # 7 + 2 + 2, each of which is 7 by itself
+    assert pack_rows(pairs, 10, full_at=7) == [[0, 1], [2], [3]]
+    assert pack_rows(pairs, 30, full_at=18) == [[0, 1, 2, 3]]
+
+
 def test_an_item_over_budget_has_a_row_of_its_own() -> None:
     assert pack_rows([[[1]], [[2] * 9], [[3]], [[4]]], 3) == [[1], [2, 3], [0]]
 

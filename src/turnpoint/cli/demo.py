@@ -25,7 +25,7 @@ from turnpoint.cli.output import console, print_json
 from turnpoint.dialogue import Decision, Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.evaluation import DecisionReport, calibrated, evaluate_choices, evaluate_decisions
-from turnpoint.memory import keep_few_kernels, keep_freed_memory, return_freed_memory
+from turnpoint.memory import keep_freed_memory, return_freed_memory
 from turnpoint.models import load_model_and_tokenizer
 from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.progress import bars_of_transformers
@@ -71,7 +71,6 @@ def run(given: Given) -> None:
     sft = stage_config(SFTConfig, recipe["sft"]["settings"], f"{where}: sft.settings", output / "sft", options.seed)
     dpo = stage_config(DPOConfig, recipe["dpo"]["settings"], f"{where}: dpo.settings", output / "dpo", options.seed)
     _make(output)
-    keep_few_kernels()
     keep_freed_memory()  # between the steps; evaluation is as hungry as training
     with _step("1/7 load SmolLM2-135M-Instruct"):
         model, tokenizer = load_model_and_tokenizer("demo")

@@ -64,9 +64,9 @@ def run(given: Given) -> None:
     )
     if not report.verdicts:
         raise DataError(f"{data.dataset}: no turn to judge; give dialogues with tools, whose turns call, ask or refuse")
+    if cut := report.note_on_cuts():
+        say(cut)
     if options.json:
         print_json(report.as_dict())
         return
     print_table(["decision", "passed"], report.rows(), title=f"{options.measure}, {len(report.verdicts)} turns")
-    if cut := report.note_on_cuts():
-        say(cut)

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from turnpoint.errors import CheckpointError, ConfigError, TurnpointError
+from turnpoint.memory import keep_few_kernels
 
 
 class _Entry(NamedTuple):
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    keep_few_kernels()
     try:
         _run(words)
     except TurnpointError as error:

@@ -123,12 +123,14 @@ class Executor:
     Args:
         accelerator: of the Trainer; it knows precision and processes.
         max_tokens_per_row: budget of a row in tree tokens.
+        full_at: tree tokens beyond which only items join a row that share with it (`turnpoint.tree.pack_rows`).
         shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
         chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.head_is_last`).
     """
 
     accelerator: Accelerator
     max_tokens_per_row: int
+    full_at: int | None = field(default=None)
     shared: bool = field(default=True)
     chunked: bool = field(default=False)
 
@@ -210,10 +212,10 @@ class Executor:
         return [[next(flat) for _ in item] for item in sequences]
 
     def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:
-        if not self.shared:
-            return [[i] for i in range(len(items))]
         ids = [[sequence.input_ids for sequence in stage.sequences(item)] for item in items]
-        return pack_rows(ids, self.max_tokens_per_row)
+        if not self.shared:  # the longest first, as `pack_rows` has it
+            return sorted([[i] for i in range(len(items))], key=lambda row: -max(map(len, ids[row[0]])))
+        return pack_rows(ids, self.max_tokens_per_row, full_at=self.full_at)
 
     def _plan(self, stage: Stage[Item], items: Sequence[Item]) -> Plan:
         """Cut the step into rows, and agree with the other processes on their number and on the denominator."""

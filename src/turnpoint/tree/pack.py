@@ -8,15 +8,19 @@ import numpy as np
 from turnpoint.tree.build import Indexes, common_prefix, sort_key
 
 
-def pack_rows(items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int) -> list[list[int]]:
+def pack_rows(
+    items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int, *, full_at: int | None = None
+) -> list[list[int]]:
     """Rows of items, filled one after the other in lexicographic order, so that items with equal beginnings meet.
 
-    The largest row comes first: what it frees has room for all that the later ones need, so a process on CPU neither
-    grows nor asks the system for memory again (benchmarks/RESULTS.md).
+    The largest row comes first: what it frees has room for all that the later ones need, so that a step on CPU grows
+    no more after it and asks the system for no memory again (benchmarks/RESULTS.md).
 
     Args:
         items: of each the token sequences that must stay in one row (a pair: its two sides).
         max_tokens_per_row: budget of a row in nodes of its token tree; an item that is larger gets a row of its own.
+        full_at: nodes beyond which only items join a row that share at least half of their own tree with it; None: no
+            such limit below the budget.
 
     Returns:
         Item indexes of each row; every index once, increasing within a row, rows by falling size.
@@ -27,12 +31,15 @@ def pack_rows(items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int)
     sizes: list[int] = []
     row = _RowSize()
     for i in order:
+        alone = _RowSize()
+        alone.add(trees[i])
+        before = row.tokens
         row.add(trees[i])
-        if not rows or row.tokens > max_tokens_per_row:
+        over = full_at is not None and row.tokens > full_at and row.tokens - before > alone.tokens / 2
+        if not rows or row.tokens > max_tokens_per_row or over:
             rows.append([])
             sizes.append(0)
-            row = _RowSize()
-            row.add(trees[i])
+            row = alone
         rows[-1].append(i)
         sizes[-1] = row.tokens
     return [sorted(rows[n]) for n in sorted(range(len(rows)), key=lambda n: -sizes[n])]
