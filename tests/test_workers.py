@@ -54,7 +54,7 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_first_error_ends_the_results(processes: int) -> None:
     results: Iterator[int] = map_in_order(refuse_seventy, range(200), processes=processes)
     seen = []
-    with pytest.raises(DataError, match="^row 70: is refused$"):
+    with pytest.raises(DataError, match="row 70: is refused"):
         for result in results:
             seen.append(result)
     assert seen == list(range(len(seen)))  # what came before it in its chunk may be lost with it

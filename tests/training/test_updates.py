@@ -95,6 +95,14 @@ def test_activations_made_anew_change_no_update(
     assert passes[1] > passes[0]  # what a layer holds is made anew in the backward pass
 
 
+def test_rows_on_cpu_are_full_early_unless_the_budget_is_set(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+) -> None:
+    by_default, as_set = stages.dpo(tiny_model(), pairs), stages.dpo(tiny_model(), pairs, max_tokens_per_row=600)
+    found = [(each.executor.max_tokens_per_row, each.executor.full_at) for each in (by_default, as_set)]
+    assert found == [(1536, 512), (600, None)]
+
+
 def test_sequences_by_themselves_run_the_longest_first(
     stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
 ) -> None:
@@ -118,10 +126,10 @@ def test_compilation_changes_no_update(
     """By a backend that only traces: graphs, guards and shapes that change are those of every backend."""
     caplog.set_level("INFO", logger="turnpoint")
     runs = [stages.dpo(tiny_model(), pairs)]
+    runs[0].train()
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")  # the settings name another for the whole process
     runs.append(stages.dpo(tiny_model(), pairs, torch_compile=True, torch_compile_backend="aot_eager"))
-    for trainer in runs:
-        trainer.train()
+    runs[1].train()
     torch._dynamo.reset()
     assert is_compiled_module(runs[1].model_wrapped)
     assert (runs[0].executor.chunked, runs[1].executor.chunked) == (True, False)

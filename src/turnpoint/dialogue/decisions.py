@@ -22,7 +22,8 @@ _REFUSAL = re.compile(
     rf"\A(?:{_CANNOT}|unable)|\b(?:(?:I|we|my \w+|our \w+){_ADVERBS}"
     rf"(?:{_CANNOT}|(?:do not|don{_APOSTROPHE}t)(?: currently)? have\b(?! (?:your|enough|all)\b))"
     rf"|(?:I am|we are|(?:I|we){_APOSTROPHE}(?:m|re)){_ADVERBS}(?:unable|not (?:\w+ly )?(?:able|capable|equipped))\b"
-    rf"|(?:this|that|it) {_CANNOT} be done|(?:but|sorry,?) (?:{_CANNOT}|unable)|sorry\b[^.!?]{{0,40}}\b(?:I|we) can only (?:help|assist|support|work)\b"
+    rf"|(?:this|that|it) {_CANNOT} be done|(?:but|sorry,?) (?:{_CANNOT}|unable)"
+    rf"|sorry\b[^.!?]{{0,40}}\b(?:I|we) can only (?:help|assist|support|work)\b"
     r"|beyond (?:my|what)|outside (?:of )?(?:my|what)|no (?:tool|function|way for me)\b"
     r"|none of (?:my|the) (?:tools|functions)|not (?:supported|something I)\b"
     rf"|(?:isn{_APOSTROPHE}t|is not|not) available to me|lack the)",

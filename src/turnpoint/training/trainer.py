@@ -289,9 +289,7 @@ class StageTrainer(Trainer, Generic[Example]):
         return RunFacts(
             stage=self.stage_name,
             model=self.model_name,
-            settings=self.run_settings
-            | self.config.resolved()
-            | {"max_tokens_per_row": self.executor.max_tokens_per_row},
+            settings=self.run_settings | self.config.resolved(),
             adapter=isinstance(self.accelerator.unwrap_model(self.model), PeftModel),
             log=self.state.log_history,
         )
@@ -408,8 +406,9 @@ class StageTrainer(Trainer, Generic[Example]):
         return self.config.max_tokens_per_row or on_this_device
 
     def _row_full(self) -> int | None:
-        """Tree tokens of a row whose items share little. On CPU twice as many save a tenth of the time, and cost memory."""
-        return _ROW_FULL_ON_CPU if self.args.device.type == "cpu" else None
+        """Tree tokens of a row whose items share little; None for the budget. On CPU more cost memory."""
+        unset = self.config.max_tokens_per_row is None
+        return _ROW_FULL_ON_CPU if unset and self.args.device.type == "cpu" else None
 
 
 def _checked_config(args: StageConfig, wanted: type[StageConfig]) -> StageConfig:
