@@ -41,6 +41,17 @@ def test_processes_are_started_for_many_items_only(monkeypatch: pytest.MonkeyPat
     assert os.getpid() not in set(map_in_order(process, range(workers._MANY)))
 
 
+def test_where_forks_are_not_safe_all_runs_here_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert set(map_in_order(process, range(workers._MANY))) == {os.getpid()}
+    assert not caplog.messages
+    assert set(map_in_order(process, range(5), processes=4)) == {os.getpid()}
+    assert caplog.messages == ["4 processes are asked for and 1 is used: only Linux forks safely"]
+
+
 def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert workers._cores() == 8

@@ -1,5 +1,6 @@
 """One function over many items, in several processes, with the results in order."""
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 _MANY = 2000  # items from which on processes are worth starting
 _CHUNK = 64  # items that a process takes at a time
@@ -28,18 +31,24 @@ def map_in_order(
         function: without side effects; computes nothing with torch, whose threads a fork does not have.
         items: to work through.
         processes: how many; 1 works here; None takes one for each core that falls to this rank, if items are many.
-            Only Linux forks safely; elsewhere everything runs here.
+            Only Linux forks safely; elsewhere everything runs here, and a number above 1 is said to be ignored.
     """
-    count = (_cores() if len(items) >= _MANY else 1) if processes is None else processes
-    if count < 2 or sys.platform != "linux":
+    if sys.platform != "linux":
+        if processes not in (None, 1):
+            logger.warning("%d processes are asked for and 1 is used: only Linux forks safely", processes)
+        processes = 1
+    if processes is None:
+        processes = _cores() if len(items) >= _MANY else 1
+    if processes == 1:
         yield from map(function, items)
         return
     context = multiprocessing.get_context("fork")
-    with warnings.catch_warnings():
-        # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
-        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-        with ProcessPoolExecutor(count, context, _begin, (function, items)) as pool:
-            yield from pool.map(_do, range(len(items)), chunksize=_CHUNK)
+    with ProcessPoolExecutor(processes, context, _begin, (function, items)) as pool:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+            results = pool.map(_do, range(len(items)), chunksize=_CHUNK)
+        yield from results
 
 
 def _cores() -> int:
