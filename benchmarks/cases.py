@@ -1,6 +1,7 @@
 """The data of the cases, as preference pairs: what turnpoint trains on, and the same as texts for peers."""
 
 import json
+import random
 import re
 from collections.abc import Callable
 from itertools import islice
@@ -29,6 +30,12 @@ def trajectories(renderer: Renderer) -> list[PreferencePair]:
     built = trajectory_pairs(dialogues[:40], writer=PhraseWriter(), seed=0).pairs
     short = (pair for pair in built if _longest(renderer, pair) <= _LONGEST_SIDE)
     return list(islice(short, 64))
+
+
+def shuffled_trajectories(renderer: Renderer) -> list[PreferencePair]:
+    """Case b-shuffled: the pairs of case b in an order that keeps no dialogue together."""
+    pairs = trajectories(renderer)
+    return random.Random(0).sample(pairs, len(pairs))
 
 
 def samples(renderer: Renderer) -> list[PreferencePair]:
@@ -85,7 +92,7 @@ def _exchanges(text: str) -> tuple[Message, ...]:
 def cases(hh_rlhf: str | None = None) -> dict[str, Callable[[Renderer], list[PreferencePair]]]:
     """All cases by name; d where the file it is made from is given."""
     known: dict[str, Callable[[Renderer], list[PreferencePair]]]
-    known = {"a": single_turn, "b": trajectories, "c": samples}
+    known = {"a": single_turn, "b": trajectories, "b-shuffled": shuffled_trajectories, "c": samples}
     if hh_rlhf is not None:
         known["d"] = lambda renderer: short_chats(Path(hh_rlhf))
     return known
