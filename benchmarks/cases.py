@@ -3,8 +3,8 @@
 import json
 import random
 import re
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 
 from turnpoint.data import load_dialogues, load_pairs
@@ -96,6 +96,37 @@ def cases(hh_rlhf: str | None = None) -> dict[str, Callable[[Renderer], list[Pre
     if hh_rlhf is not None:
         known["d"] = lambda renderer: short_chats(Path(hh_rlhf))
     return known
+
+
+def lengthened(pairs: Sequence[PreferencePair], renderer: Renderer, tokens: int) -> list[PreferencePair]:
+    """The pairs after a longer history, the same for pairs of one prompt: whole demo dialogues, up to `tokens`."""
+    files = DEMO_DATA / "sgd" / "train_openai_messages.jsonl"
+    talks = [
+        tuple(
+            message.model_copy(update={"train": False, "tool_calls": ()})
+            for message in dialogue.messages
+            if message.role in ("user", "assistant") and message.content
+        )
+        for dialogue in load_dialogues(files)[0]
+    ]
+    histories: dict[str, tuple[Message, ...]] = {}
+    for pair in pairs:
+        opening = repr(pair.prompt[:2])
+        if opening not in histories:
+            at = int(pair.prompt[0].role == "system")
+            history: tuple[Message, ...] = ()
+            for talk in cycle(talks[len(histories) :] + talks[: len(histories)]):
+                longer = (*history, *talk)
+                if len(renderer.prompt_ids((*pair.prompt[:at], *longer, *pair.prompt[at:]), pair.tools)) > tokens:
+                    break
+                history = longer
+            histories[opening] = history
+    made = []
+    for pair in pairs:
+        at = int(pair.prompt[0].role == "system")
+        prompt = (*pair.prompt[:at], *histories[repr(pair.prompt[:2])], *pair.prompt[at:])
+        made.append(pair.model_copy(update={"prompt": prompt}))
+    return made
 
 
 def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import cases
+from benchmarks.models import SHAPES
 
 PAIRS = 8  # of an optimiser step
 AGREEMENT = 1e-4
+_OPTIONS = {"free": "padding_free", "liger": "use_liger_kernel"}
 
 
 def main() -> None:
@@ -34,60 +36,71 @@ def main() -> None:
         "--splits",
         nargs="+",
         default=["1x8", "2x4", "4x2", "8x1", "default"],
-        help="of TRL: batch x accumulation with the reference cached, or `default` for its own settings",
+        help="of TRL: batch x accumulation with the reference cached, or `default` for its own settings; with"
+        " +flash, +free, +liger for flash attention, rows without padding and the kernels of Liger",
     )
+    parser.add_argument("--model", default="demo", choices=["demo", *SHAPES], help="random weights but for demo")
+    parser.add_argument("--tokenizer", default="demo", help="a folder with it, where the demo model is not installed")
+    parser.add_argument("--length", type=int, help="tokens that prompts are lengthened to")
     given = parser.parse_args()
     if unknown := [case for case in given.cases if case not in cases(given.hh_rlhf)]:
         parser.error(f"--cases {' '.join(unknown)}: known are {' '.join(cases(''))}; d needs --hh_rlhf FILE")
     if given.hh_rlhf is not None and not Path(given.hh_rlhf).is_file():
         parser.error(f"--hh_rlhf {given.hh_rlhf}: no such file; it is one of Anthropic/hh-rlhf, unpacked")
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
+    weights = {"name": given.model, "tokenizer": given.tokenizer}
     if given.peer == "trl":
-        _check_losses()
+        _check_losses(weights if given.model == "demo" else weights | {"name": "tiny", "dtype": "float32"})
+    common = {"steps": given.steps, "hh_rlhf": given.hh_rlhf, "length": given.length}
     for case in given.cases:
-        contenders: dict[str, tuple[str, dict[str, Any]]] = {"turnpoint": ("turnpoint", {"bf16": True})}
-        for split in given.splits if given.peer == "trl" else []:
-            contenders[f"TRL {split}"] = ("trl", _settings_of_trl(split))
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+        jobs = {"turnpoint": {"peer": "turnpoint", "settings": {"bf16": True}, "load": weights}}
+        jobs |= {f"TRL {split}": _job_of_trl(split, weights) for split in given.splits if given.peer == "trl"}
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
         for _ in range(given.rounds):
-            for name, (peer, settings) in contenders.items():
-                found[name].append(_run(peer, case, given.steps, settings, hh_rlhf=given.hh_rlhf))
+            for name, job in jobs.items():
+                found[name].append(_run({"case": case, "pairs": PAIRS} | common | job))
         _show(case, found)
 
 
-def _settings_of_trl(split: str) -> dict[str, Any]:
-    if split == "default":
-        return {"bf16": True}
-    batch, accumulation = map(int, split.split("x"))
-    numbers = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
-    return {"bf16": True, "precompute_ref_log_probs": True} | numbers
+def _job_of_trl(split: str, weights: dict[str, str]) -> dict[str, Any]:
+    numbers, *options = split.split("+")
+    settings: dict[str, Any] = {"bf16": True}
+    if numbers != "default":
+        batch, accumulation = map(int, numbers.split("x"))
+        settings |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+        settings["precompute_ref_log_probs"] = True
+    settings |= {_OPTIONS[name]: True for name in options if name in _OPTIONS}
+    flash = {"attention": "flash_attention_2"} if "flash" in options else {}
+    return {"peer": "trl", "settings": settings, "load": weights | flash}
 
 
-def _check_losses() -> None:
+def _check_losses(weights: dict[str, str]) -> None:
     """The losses of three steps in float32, the reference computed at each step, are the same."""
-    steps = {"learning_rate": 1e-5, "precompute_ref_log_probs": False}
-    ours, theirs = (_run(peer, "a", 3, steps | {"bf16": False}, pairs=2)["losses"] for peer in ("turnpoint", "trl"))
+    settings = {"learning_rate": 1e-5, "precompute_ref_log_probs": False, "bf16": False}
+    job = {"case": "a", "steps": 3, "pairs": 2, "settings": settings, "load": weights}
+    ours, theirs = (_run(job | {"peer": peer})["losses"] for peer in ("turnpoint", "trl"))
     worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     print(f"losses of {len(ours)} steps in float32 differ by at most {worst:.1e}: {ours} {theirs}")
     if worst > AGREEMENT:
         sys.exit(f"losses differ by more than {AGREEMENT}: the two do not compute the same")
 
 
-def _run(
-    peer: str, case: str, steps: int, settings: dict[str, Any], pairs: int = PAIRS, hh_rlhf: str | None = None
-) -> dict[str, Any]:
-    job = {"peer": peer, "case": case, "steps": steps, "pairs": pairs, "settings": settings, "hh_rlhf": hh_rlhf}
+def _run(job: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", "benchmarks.runs", json.dumps(job)], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{peer}, case {case}: {done.stderr[-2000:]}")
+        sys.exit(f"{job}: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{peer} {case} {settings}: {[round(each, 2) for each in result['seconds']]}", file=sys.stderr)
+    print(f"{job}: {[round(each, 2) for each in result['seconds']]}, {result['peak_gb']:.2f} GB", file=sys.stderr)
     return result
 
 
 def _show(case: str, found: dict[str, list[dict[str, Any]]]) -> None:
-    print(f"\ncase {case}\n\n| | s / step | spread | pairs / s | tokens / s | before the steps, s | peak GB | ratio |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    """One row a contender. TFLOP/s are six for each weight and each token of each sequence, however it was computed."""
+    print(
+        f"\ncase {case}\n\n"
+        "| | s / step | spread | pairs / s | tokens / s | TFLOP/s | before the steps, s | peak GB | ratio |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     ours = statistics.median(second for run in found["turnpoint"] for second in run["seconds"][1:])
     for name, runs in found.items():
         seconds = [second for run in runs for second in run["seconds"][1:]]
@@ -95,7 +108,7 @@ def _show(case: str, found: dict[str, list[dict[str, Any]]]) -> None:
         tokens = runs[0]["tokens"] / len(runs[0]["seconds"])
         print(
             f"| {name} | {step:.2f} | {min(seconds):.2f} to {max(seconds):.2f} | {PAIRS / step:.2f} |"
-            f" {tokens / step:.0f} |"
+            f" {tokens / step:.0f} | {6 * runs[0]['weights'] * tokens / step / 1e12:.2f} |"
             f" {statistics.median(run['before'] for run in runs):.1f} |"
             f" {statistics.median(run['peak_gb'] for run in runs):.1f} | {step / ours:.1f} |"
         )

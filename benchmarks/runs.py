@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from benchmarks.cases import as_texts, cases
-from turnpoint import DPOConfig, DPOTrainer, load_model_and_tokenizer
+from benchmarks.cases import as_texts, cases, lengthened
+from benchmarks.models import load
+from turnpoint import DPOConfig, DPOTrainer
 from turnpoint.template import Renderer, ensure_tool_template
 
 COMMON: dict[str, Any] = {
@@ -33,6 +34,13 @@ COMMON: dict[str, Any] = {
 }
 
 
+def _now() -> float:
+    """Seconds, once the GPU has done what it was asked to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class Clock(TrainerCallback):
     """Seconds of each optimiser step."""
 
@@ -42,56 +50,68 @@ class Clock(TrainerCallback):
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """Start."""
-        self._start = time.perf_counter()
+        self._start = _now()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """Stop."""
-        self.seconds.append(time.perf_counter() - self._start)
+        self.seconds.append(_now() - self._start)
 
 
 def measure(run: dict[str, Any]) -> dict[str, Any]:
     """Train on the first `steps` × `pairs` pairs of a case, `pairs` a step.
 
     Args:
-        run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig; `hh_rlhf` for d.
+        run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig; `hh_rlhf` for d;
+            `load`, arguments of `benchmarks.models.load`; `length` of prompts, tokens, where they are to be longer.
     """
-    model, tokenizer = load_model_and_tokenizer("demo")
+    model, tokenizer, adapter = load(**run["load"])
     ensure_tool_template(tokenizer)
     renderer = Renderer(tokenizer)
     data = cases(run.get("hh_rlhf"))[run["case"]](renderer)[: run["pairs"] * run["steps"]]
+    data = lengthened(data, renderer, run["length"]) if run.get("length") else data
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        train = _turnpoint if run["peer"] == "turnpoint" else _trl
-        trainer = train(model, tokenizer, data, run, folder)
+        os.environ["TURNPOINT_CACHE"] = folder  # the reference is computed, not found
+        settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
+        make = _turnpoint if run["peer"] == "turnpoint" else _trl
+        trainer = make(model, tokenizer, data, settings, adapter)
         trainer.add_callback(clock)
         start = time.perf_counter()
         trainer.train()
         whole = time.perf_counter() - start
     sides = [side for pair in data for side in renderer.tokenize_pair(pair)[:2]]
+    weights = sum(p.numel() for name, p in model.named_parameters() if "embed" not in name)
     return {
         "seconds": clock.seconds,
         "before": whole - sum(clock.seconds),
         "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         "pairs": len(data),
         "tokens": sum(len(side.input_ids) for side in sides),
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "weights": weights,
+        "peak_gb": _peak_gb(),
     }
 
 
-def _turnpoint(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folder: str) -> Any:
-    os.environ["TURNPOINT_CACHE"] = folder  # the reference is computed, not found
-    settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
-    return DPOTrainer(model, args=DPOConfig(**settings), train_dataset=data, processing_class=tokenizer)
+def _peak_gb() -> float:
+    """Of the GPU where there is one, of the process elsewhere."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def _trl(model: Any, tokenizer: Any, data: list[Any], run: dict[str, Any], folder: str) -> Any:
+def _turnpoint(model: Any, tokenizer: Any, data: list[Any], settings: dict[str, Any], adapter: Any) -> Any:
+    config = DPOConfig(**settings)
+    return DPOTrainer(model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=adapter)
+
+
+def _trl(model: Any, tokenizer: Any, data: list[Any], settings: dict[str, Any], adapter: Any) -> Any:
     import trl
     from datasets import Dataset
 
     renderer = Renderer(tokenizer)
     rows = Dataset.from_list([as_texts(pair, renderer) for pair in data])
-    settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
-    return trl.DPOTrainer(model, args=trl.DPOConfig(**settings), train_dataset=rows, processing_class=tokenizer)
+    config = trl.DPOConfig(**settings)
+    return trl.DPOTrainer(model, args=config, train_dataset=rows, processing_class=tokenizer, peft_config=adapter)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_reference_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Log-probs of references are kept for one test, not in the user's cache. Converted models stay shared."""
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tokens and log-probs are kept for one test, not in the user's cache; converted models stay shared."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr("turnpoint.training.dpo.cache_folder", lambda: folder)
-    return folder / "reference"
+    for module in ("dpo", "tokenized"):
+        monkeypatch.setattr(f"turnpoint.training.{module}.cache_folder", lambda: folder)
+    return folder

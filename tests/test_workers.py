@@ -1,5 +1,6 @@
 """Results come in order, from several processes or from one, and end at the first error."""
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -36,9 +37,9 @@ def test_the_work_is_done_elsewhere() -> None:
 
 
 def test_processes_are_started_for_many_items_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_cores", lambda: 2)
-    assert set(map_in_order(process, range(workers._MANY - 1))) == {os.getpid()}
-    assert os.getpid() not in set(map_in_order(process, range(workers._MANY)))
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    assert set(map_in_order(process, range(workers.FEW))) == {os.getpid()}
+    assert os.getpid() not in set(map_in_order(process, range(workers.FEW + 1)))
 
 
 def test_where_forks_are_not_safe_all_runs_here_and_it_is_said(
@@ -46,19 +47,19 @@ def test_where_forks_are_not_safe_all_runs_here_and_it_is_said(
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert set(map_in_order(process, range(workers._MANY))) == {os.getpid()}
+    assert set(map_in_order(process, range(workers.FEW + 1))) == {os.getpid()}
     assert not caplog.messages
     assert set(map_in_order(process, range(5), processes=4)) == {os.getpid()}
     assert caplog.messages == ["4 processes are asked for and 1 is used: only Linux forks safely"]
 
 
-def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_of_a_machine_share_itscores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert workers._cores() == 8
+    assert workers.cores() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    assert workers._cores() == 2
+    assert workers.cores() == 2
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-    assert workers._cores() == 1
+    assert workers.cores() == 1
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -68,5 +69,13 @@ def test_the_first_error_ends_the_results(processes: int) -> None:
     with pytest.raises(DataError, match="row 70: is refused"):
         for result in results:
             seen.append(result)
-    assert seen == list(range(len(seen)))  # what came before it in its chunk may be lost with it
-    assert len(seen) == (70 if processes == 1 else 64)
+    assert seen == list(range(70))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_items_are_taken_a_few_ahead_of_the_results(processes: int) -> None:
+    taken = itertools.count()
+    results = map_in_order(double, taken, processes=processes)
+    assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
+    assert next(taken) <= 10 + processes * workers._WAITING
+    results.close()

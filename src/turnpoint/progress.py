@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,25 +17,29 @@ logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 20.0
 
 
-def with_progress(items: Sequence[Item], title: str | None, *, bar: bool = True) -> Iterable[Item]:
+def with_progress(
+    items: Iterable[Item], title: str | None, *, total: int | None = None, bar: bool = True
+) -> Iterable[Item]:
     """The items, one after the other, with a bar that counts them and leaves nothing behind, or lines in the log.
 
     Args:
         items: what is worked through.
         title: stands before the bar; None shows nothing.
+        total: how many there are, where `items` do not tell.
         bar: whether a terminal shows a bar; False writes lines there too.
     """
+    total = len(items) if total is None and isinstance(items, Sized) else total
     bars = Console(stderr=True)
     if title is None or (bar and bars.is_terminal):
-        return track(items, title or "", console=bars, transient=True, disable=title is None)
-    return _with_lines(items, title)
+        return track(items, title or "", total, console=bars, transient=True, disable=title is None)
+    return _with_lines(items, title, total)
 
 
-def _with_lines(items: Sequence[Item], title: str) -> Iterator[Item]:
+def _with_lines(items: Iterable[Item], title: str, total: int | None) -> Iterator[Item]:
     said = time.monotonic()
     for done, item in enumerate(items):
         if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
-            logger.info("%s: %d of %d", title, done, len(items))
+            logger.info("%s: %d%s", title, done, "" if total is None else f" of {total}")
             said = time.monotonic()
         yield item
 

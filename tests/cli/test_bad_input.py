@@ -34,7 +34,8 @@ def only_line(ran: Ran) -> str:
     """The one line on stderr of a command that printed nothing and failed."""
     assert ran.code == 2
     assert ran.out == ""
-    [line] = ran.err.splitlines()
+    *notes, line = ran.err.splitlines()
+    assert all(note.startswith("the chat template of ") for note in notes)
     return line
 
 

@@ -189,8 +189,8 @@ def test_a_hub_name_is_loaded_through_datasets(monkeypatch: pytest.MonkeyPatch) 
     assert [record.source for record in load("owner/name", split="train[:5]").records] == ["row 0"]
     load("owner/name:easy")
     assert asked == [
-        (("owner/name", None), {"split": "train[:5]"}),
-        (("owner/name", "easy"), {"split": "train"}),
+        (("owner/name", None), {"split": "train[:5]", "streaming": False}),
+        (("owner/name", "easy"), {"split": "train", "streaming": False}),
     ]
 
 

@@ -198,7 +198,7 @@ def test_a_dialogue_without_turns_has_none() -> None:
 def test_one_bos_and_the_whole_rendering(family: str) -> None:
     own = tokenizer(family)
     tokenized = Renderer(own).tokenize(CHAT)
-    assert tokenized.input_ids.count(own.bos_token_id) == int(own.bos_token is not None)
+    assert list(tokenized.input_ids).count(own.bos_token_id) == int(own.bos_token is not None)
     assert own.decode(tokenized.input_ids) == Renderer(own).text(CHAT)
 
 

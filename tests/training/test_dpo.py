@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from turnpoint.dialogue import PreferencePair
 from turnpoint.errors import ConfigError
-from turnpoint.tree import head, logprobs, sequence_logprobs
+from turnpoint.tree import head, logprobs, sequence_logprobs, sequence_scores
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -168,13 +168,13 @@ def test_bf16_rows_of_a_step_share_the_casts_of_the_weights(
     trainer.train()
     stage, executor, model = trainer.stage, trainer.executor, trainer.model
     model.zero_grad()
-    executor.train(stage, model, trainer.train_dataset)
+    executor.train(stage, model, list(trainer.train_dataset))
     together = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     for [i] in executor._rows(stage, trainer.train_dataset):
         item = trainer.train_dataset[i]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = stage.row(model, [item], [sequence_logprobs(model, stage.sequences(item))])
+            result = stage.row(model, [item], [sequence_scores(model, stage.sequences(item))])
         (result.loss / 8).backward()
     for one, alone in zip(together, model.parameters(), strict=True):
         assert torch.equal(one, alone.grad)

@@ -50,9 +50,9 @@ def test_an_empty_row_runs_the_forwards_of_a_real_one(
     given |= {"ref_model": tiny_model(seed=1)} if reference == "a model" else {}
     settings: dict[str, Any] = {"precompute_ref_log_probs": True} if "known" in reference else {}
     trainer = stages.dpo(tiny_model(), pairs, given=given, **settings)
-    trainer._prepare_run(list(trainer.train_dataset))
+    trainer._prepare_run([trainer.train_dataset])
     forwards.clear()
-    trainer.executor._row(trainer.stage, trainer.model, trainer.train_dataset[:1])
+    trainer.executor._row(trainer.stage, trainer.model, [trainer.train_dataset[0]])
     real = list(forwards)
     forwards.clear()
     trainer.executor._row(trainer.stage, trainer.model, [])

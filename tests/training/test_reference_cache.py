@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -116,7 +117,7 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(
     resumed = stages.dpo(tiny_model(), pairs, **settings)
     resumed.train()
     assert sum(computed) == len(pairs) - 8
-    for item, same in zip(resumed.train_dataset, whole.train_dataset[::-1], strict=True):
+    for item, same in zip(resumed.train_dataset, reversed(whole.train_dataset), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(item.reference, same.reference, strict=True))
 
 
@@ -137,7 +138,7 @@ def test_a_full_disk_is_one_line(
     stages: Any,
     tiny_model: ModelFactory,
     pairs: list[PreferencePair],
-    own_reference_cache: Path,
+    own_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(file: Any) -> None:
@@ -147,7 +148,7 @@ def test_a_full_disk_is_one_line(
     monkeypatch.setattr(reference_cache, "_sync", full)
     with pytest.raises(CheckpointError) as error:
         trainer.train()
-    assert str(error.value).startswith(f"{own_reference_cache}")
+    assert str(error.value).startswith(f"{own_cache}")
     assert str(error.value).endswith(
         "log-probs of the reference cannot be kept (No space left on device); free some space or set TURNPOINT_CACHE"
         " to another folder"
@@ -172,10 +173,11 @@ def test_an_adapter_with_another_scale_is_another_reference(
 def test_two_runs_that_begin_together_share_an_entry(tmp_path: Path) -> None:
     folder = tmp_path / "entries"
     key = reference_cache.Key("weights", "data", "float32")
-    first = reference_cache.ReferenceCache(folder, key, [[2, 1], [3]], torch.float32)
+    counts = np.array([[2, 1], [3, 0]])
+    first = reference_cache.ReferenceCache(folder, key, counts, torch.float32)
     first.add([(0, [torch.tensor([1.0, 2.0]), torch.tensor([3.0])])])
-    second = reference_cache.ReferenceCache(folder, key, [[2, 1], [3]], torch.float32)
+    second = reference_cache.ReferenceCache(folder, key, counts, torch.float32)
     assert second.missing() == [1]
-    second.add([(1, [torch.tensor([4.0, 5.0, 6.0])])])
-    assert [[each.tolist() for each in item] for item in first] == [[[1, 2], [3]], [[4, 5, 6]]]
+    second.add([(1, [torch.tensor([4.0, 5.0, 6.0]), torch.tensor([])])])
+    assert [[each.tolist() for each in item] for item in (first[0], first[1])] == [[[1, 2], [3]], [[4, 5, 6], []]]
     assert [file.name for file in folder.iterdir()] == [key.name]

@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.template import Renderer, Turn
+from turnpoint.template.spans import TokenIds
 from turnpoint.training import DPOTrainer
 from turnpoint.training import trainer as trainer_module
 
@@ -168,9 +169,9 @@ def scored_tokens(turns: Sequence[Turn]) -> list[int]:
     return [i for turn in turns for i in range(turn.start, turn.end)]
 
 
-def plain_logps(model: PreTrainedModel, ids: list[int], turns: Sequence[Turn]) -> Tensor:
+def plain_logps(model: PreTrainedModel, ids: TokenIds, turns: Sequence[Turn]) -> Tensor:
     """Log-probs of the tokens of the turns from the logits of one whole sequence."""
-    logps = functional.log_softmax(model(input_ids=torch.tensor([ids])).logits[0], -1)
+    logps = functional.log_softmax(model(input_ids=torch.tensor([list(ids)])).logits[0], -1)
     return torch.stack([logps[i - 1, ids[i]] for i in scored_tokens(turns)])
 
 

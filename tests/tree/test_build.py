@@ -65,7 +65,7 @@ def test_millions_of_tokens_take_no_loop_over_tokens() -> None:
     tails = rng.integers(0, 50_000, (2_000, 100))
     tails[:, 0] = np.arange(2_000)
     sequences = [np.concatenate([prompts[i // 20], tails[i]]) for i in range(2_000)]
-    tree: TokenTree = build_tree(sequences)  # type: ignore[arg-type]
+    tree: TokenTree = build_tree(sequences)
     assert len(tree.input_ids) == 100 * 900 + 2_000 * 100
     for ids, path in zip(sequences, tree.paths, strict=True):
         assert (tree.input_ids[path] == ids).all()

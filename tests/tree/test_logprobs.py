@@ -13,9 +13,17 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from turnpoint.tree import ScoredSequence, attend_along_tree, check_sharing, head, logprobs, sequence_logprobs
+from turnpoint.tree import (
+    ScoredSequence,
+    attend_along_tree,
+    check_sharing,
+    head,
+    logprobs,
+    sequence_logprobs,
+    sequence_scores,
+)
 from turnpoint.tree.head import head_is_last
-from turnpoint.tree.token_logprobs import token_logprobs
+from turnpoint.tree.token_logprobs import token_scores
 
 Build = Callable[..., Any]
 MANY = settings(max_examples=25, deadline=None)
@@ -134,11 +142,11 @@ def test_no_more_logits_than_those_of_some_rows_are_made(tiny_model: Build, monk
     monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
     rows: list[int] = []
 
-    def count(logits: Tensor, *wanted: Tensor) -> Tensor:
+    def count(logits: Tensor, *wanted: Any) -> Tensor:
         rows.append(len(logits))
-        return token_logprobs(logits, *wanted)
+        return token_scores(logits, *wanted)
 
-    monkeypatch.setattr(head, "token_logprobs", count)
+    monkeypatch.setattr(head, "token_scores", count)
     sequence = ScoredSequence([3, 4, 5, 6, 7, 8], np.arange(1, 6))
     [logps] = sequence_logprobs(model, [sequence], chunked=True)
     assert rows == [2, 2, 1]
@@ -234,3 +242,26 @@ def test_bfloat16_logits_become_float32_before_they_are_summed(tiny_model: Build
 def test_the_first_token_cannot_be_scored(tiny_model: Build) -> None:
     with pytest.raises(AssertionError, match="first token"):
         sequence_logprobs(tiny_model("llama"), [ScoredSequence([3, 4], np.array([0]))])
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_statistics_are_those_of_the_whole_distribution(
+    tiny_model: Build, monkeypatch: pytest.MonkeyPatch, shared: bool, chunked: bool
+) -> None:
+    """Against the definitions: -sum p log p, log sum p^2, the mean logit, and whether the token is the likeliest."""
+    monkeypatch.setattr(head, "LOGITS_AT_ONCE", 2)
+    monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
+    model = tiny_model("llama")
+    sequences = [ScoredSequence([3, 4, 5, 6, 7], np.array([1, 3, 4])), ScoredSequence([3, 4, 9, 8], np.array([2, 3]))]
+    names = ("entropy", "log_sum_p2", "mean_logit", "top1")
+    found = sequence_scores(model, sequences, statistics=names, shared=shared, chunked=chunked)
+    for (ids, scored), scores in zip(sequences, found, strict=True):
+        logits = model(input_ids=torch.tensor([list(ids)])).logits[0, scored - 1].detach()
+        tokens = torch.tensor(list(ids))[scored]
+        p = logits.softmax(-1)
+        expected = [-(p * p.log()).sum(-1), p.square().sum(-1).log(), logits.mean(-1), logits.argmax(-1) == tokens]
+        torch.testing.assert_close(scores.statistics, torch.stack([each.double() for each in expected], -1))
+        torch.testing.assert_close(scores.logps, p.log()[range(len(tokens)), tokens])
+        assert scores.logps.requires_grad
+        assert not scores.statistics.requires_grad

@@ -150,7 +150,7 @@ def _make(output: Path) -> None:
 
 def _train(trainer: SFTTrainer | DPOTrainer) -> None:
     """Train, save, and free the gradients; the optimiser goes with the trainer."""
-    trainer.data_report.splits["train"]["source"] = SOURCE
+    trainer.data_report.splits["train"].source = SOURCE
     trainer.train()
     trainer.save_model()
     trainer.model.zero_grad(set_to_none=True)

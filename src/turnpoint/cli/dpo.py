@@ -2,7 +2,6 @@
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.stage import Stage, run_stage, verb
-from turnpoint.data import load_pairs
 from turnpoint.training import DPOConfig, DPOTrainer
 
 VERB = verb(
@@ -14,4 +13,4 @@ VERB = verb(
 
 def run(given: Given) -> None:
     """Load, train, save, and say what to do with the result."""
-    run_stage(given, Stage(load_pairs, DPOConfig, DPOTrainer))
+    run_stage(given, Stage(DPOConfig, DPOTrainer))

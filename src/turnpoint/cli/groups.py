@@ -23,6 +23,9 @@ class TrainingDataOptions(DataOptions):
     eval_dataset: str | None = field(
         default=None, metadata={"help": "file, folder or hub name of the data to evaluate on, in the same format"}
     )
+    streaming: bool = field(
+        default=False, metadata={"help": "read and tokenise while training, and keep nothing on disk; needs max_steps"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

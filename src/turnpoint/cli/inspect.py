@@ -16,6 +16,7 @@ from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.doctor import Finding, Row, examine, rows_of
 from turnpoint.errors import ConfigError
 from turnpoint.progress import with_progress
+from turnpoint.template.spans import TokenIds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -125,7 +126,7 @@ def _sequences(row: Row, tokenizer: "PreTrainedTokenizerFast") -> list[Text]:
     ]
 
 
-def highlighted(tokenizer: "PreTrainedTokenizerFast", input_ids: list[int], scored: list[tuple[int, int]]) -> Text:
+def highlighted(tokenizer: "PreTrainedTokenizerFast", input_ids: TokenIds, scored: list[tuple[int, int]]) -> Text:
     """Token ids as text, special tokens included, with the half-open token ranges `scored` in green."""
     text = Text()
     position = 0

@@ -27,16 +27,20 @@ def open_model(options: ModelOptions) -> "tuple[PreTrainedModel, PreTrainedToken
         CheckpointError: the model cannot be loaded.
         ConfigError: the file of `chat_template` cannot be read.
     """
+    tokenizer = open_tokenizer(options)  # first, since it is quick to fail
+    return open_weights(options), tokenizer
+
+
+def open_weights(options: ModelOptions) -> "PreTrainedModel":
+    """The model alone; see `open_model`."""
     from turnpoint.models import load_model
 
-    tokenizer = open_tokenizer(options)  # first, since it is quick to fail
-    model = load_model(
+    return load_model(
         options.model,
         dtype=options.dtype,
         attn_implementation=options.attn_implementation,
         trust_remote_code=options.trust_remote_code,
     )
-    return model, tokenizer
 
 
 def open_tokenizer(options: ModelOptions) -> "PreTrainedTokenizerFast":

@@ -2,7 +2,6 @@
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.stage import Stage, run_stage, verb
-from turnpoint.data import load_dialogues
 from turnpoint.training import SFTConfig, SFTTrainer
 
 VERB = verb(
@@ -14,4 +13,4 @@ VERB = verb(
 
 def run(given: Given) -> None:
     """Load, train, save, and say what to do with the result."""
-    run_stage(given, Stage(load_dialogues, SFTConfig, SFTTrainer))
+    run_stage(given, Stage(SFTConfig, SFTTrainer))

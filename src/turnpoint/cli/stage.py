@@ -1,27 +1,24 @@
 """What `sft` and `dpo` have in common: load the data and the model, train, save, say what to do with the result."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from peft import PeftModel
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import AdapterOptions, ModelOptions, OutputOptions, TrainingDataOptions
-from turnpoint.cli.loading import adapter, open_model, say
+from turnpoint.cli.loading import adapter, open_tokenizer, open_weights, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.data import Source
 from turnpoint.progress import bars_of_transformers
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
-
-Records = tuple[list[Dialogue], tuple[str, ...]] | tuple[list[PreferencePair], tuple[str, ...]]
+from turnpoint.training.records import Tokenized
 
 
 class Stage(NamedTuple):
-    """How a stage reads its data, and what trains it."""
+    """A stage's settings, and what trains it."""
 
-    load: Callable[..., Records]
     config: type[SFTConfig] | type[DPOConfig]
     trainer: type[SFTTrainer] | type[DPOTrainer]
 
@@ -50,36 +47,44 @@ def run_stage(given: Given, stage: Stage) -> None:
     peft_config = adapter(given)
     data = given.build(TrainingDataOptions)
     config.check_beside(peft_config, data.eval_dataset)
-    sources = {"train": data.dataset} | ({"eval": data.eval_dataset} if data.eval_dataset else {})
-    loaded = {part: _load(stage, data, source) for part, source in sources.items()}
+    sources = _sources(data)
+    for source in sources.values():
+        source.open(stage.trainer.kind.record)
     model_options = given.build(ModelOptions)
-    model, tokenizer = open_model(model_options)
+    tokenizer = open_tokenizer(model_options)
+    tokenized = {part: _tokenize(stage, source, tokenizer, config) for part, source in sources.items()}
+    model = open_weights(model_options)
     trainer = stage.trainer(
         model=model,
         args=config,
-        train_dataset=loaded["train"][0],
-        eval_dataset=loaded["eval"][0] if "eval" in loaded else None,
+        train_dataset=tokenized["train"],
+        eval_dataset=tokenized.get("eval"),
         processing_class=tokenizer,
         peft_config=peft_config,
     )
     trainer.run_settings = _settings(data, model_options, given.build(AdapterOptions))
-    for part, source in sources.items():
-        trainer.data_report.splits[part] |= {"source": source, "notes": list(loaded[part][1])}
     result = trainer.train(resume_from_checkpoint=config.resume_from_checkpoint)
     metrics = _last_log(trainer.state.log_history) | result.metrics
-    if "eval" in loaded:
+    if "eval" in tokenized:
         metrics |= trainer.evaluate()
     trainer.save_model()
     is_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
     _print_result(str(config.output_dir), metrics, is_adapter, given.build(OutputOptions).json)
 
 
-def _load(stage: Stage, data: TrainingDataOptions, source: str) -> Records:
-    loaded = stage.load(source, format=data.format, split=data.split, limit=data.limit)
-    say(f"{source}: {len(loaded[0])} rows")
-    for note in loaded[1]:
-        say(note)
-    return loaded
+def _sources(data: TrainingDataOptions) -> dict[str, Source]:
+    train = Source(data.dataset, data.format, data.split, data.limit, data.streaming)
+    if data.eval_dataset is None:
+        return {"train": train}
+    return {"train": train, "eval": replace(train, origin=data.eval_dataset, streaming=False)}
+
+
+def _tokenize(stage: Stage, source: Source, tokenizer: Any, config: SFTConfig | DPOConfig) -> Tokenized | Source:
+    if source.streams:
+        return source
+    found = stage.trainer.tokenize(source, tokenizer, config)
+    say(f"{source.name}: {found.facts.read} rows")
+    return found
 
 
 def _settings(data: TrainingDataOptions, model: ModelOptions, adapter: AdapterOptions) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Readers of data formats, and loading of files, folders, hub data sets and what is handed over."""
 
 from turnpoint.data.load import Loaded as Loaded
+from turnpoint.data.load import Opened as Opened
+from turnpoint.data.load import Source as Source
 from turnpoint.data.load import load as load
 from turnpoint.data.load import load_dialogues as load_dialogues
 from turnpoint.data.load import load_pairs as load_pairs

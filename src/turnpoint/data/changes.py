@@ -9,7 +9,8 @@ class Changes:
 
     def __init__(self) -> None:
         self._times: Counter[str] = Counter()
-        self._rows: dict[str, set[str]] = {}
+        self._rows: Counter[str] = Counter()
+        self._last_row: dict[str, str] = {}
         self._lines: list[str] = []
 
     def say(self, line: str) -> None:
@@ -17,10 +18,11 @@ class Changes:
         self._lines.append(line)
 
     def add(self, what: str, where: str, times: int = 1) -> None:
-        """Count `times` changes of the kind `what` in the row at `where`."""
+        """Count `times` changes of the kind `what` in the row at `where`; rows are read one after the other."""
         if times:
             self._times[what] += times
-            self._rows.setdefault(what, set()).add(where)
+            self._rows[what] += self._last_row.get(what) != where
+            self._last_row[what] = where
 
     def dropped(self, of: str, keys: Iterable[str], known: Collection[str], where: str) -> None:
         """Count each of `keys` that is not `known` as dropped."""
@@ -28,11 +30,16 @@ class Changes:
             if key not in known:
                 self.add(f"dropped {of} key {key!r}", where)
 
+    def merge(self, other: "Changes") -> None:
+        """Add what was counted in other rows."""
+        self._lines += other._lines
+        self._times.update(other._times)
+        self._rows.update(other._rows)
+
     def notes(self) -> tuple[str, ...]:
         """One line per kind of change, in the order of first appearance."""
         counted = tuple(
-            f"{what}: {times} in {len(rows)} {'row' if len(rows) == 1 else 'rows'}"
+            f"{what}: {times} in {self._rows[what]} {'row' if self._rows[what] == 1 else 'rows'}"
             for what, times in self._times.items()
-            for rows in [self._rows[what]]
         )
         return (*self._lines, *counted)

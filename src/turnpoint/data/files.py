@@ -4,9 +4,10 @@ Files are read as the JSON they are and never through Arrow, whose structs would
 """
 
 import difflib
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from turnpoint.data.changes import Changes
 from turnpoint.errors import ConfigError, DataError
 
 _SUFFIXES = (".json", ".jsonl")
+_BLOCK = 1 << 20  # bytes
 _SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation", "valid": "validation"} | {
     "val": "validation",
     "dev": "validation",
@@ -22,11 +24,28 @@ _SPLIT_NAMES = {"train": "train", "test": "test", "validation": "validation", "v
 _SPLIT_WORD = re.compile(rf"(?:^|[-_.])({'|'.join(_SPLIT_NAMES)})(?=[-_.]|$)")
 
 
+class Line(str):
+    """The JSON of a row, not parsed yet, so that the processes which read rows share that work too."""
+
+
 class Row(NamedTuple):
     """One row of a source: `file.jsonl:12` by line, `file.json[12]` by index in a list, or `row 12`."""
 
     where: str
     value: Any
+
+    def parsed(self) -> Any:
+        """The value.
+
+        Raises:
+            DataError: it is a line that holds no JSON; says where.
+        """
+        if not isinstance(self.value, Line):
+            return self.value
+        try:
+            return json.loads(self.value)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{self.where}: {_fault(error)}; each line must hold one row") from None
 
 
 def file_rows(path: Path, name: str) -> Iterator[Row]:
@@ -52,8 +71,8 @@ def file_rows(path: Path, name: str) -> Iterator[Row]:
         raise DataError(f"{name}: cannot be read: {error.strerror}") from None
 
 
-def folder_rows(folder: Path, split: str, changes: Changes) -> Iterator[Row]:
-    """Rows of the .json and .jsonl files of a folder, by name.
+def files_of(folder: Path, split: str, changes: Changes) -> list[Path]:
+    """The .json and .jsonl files of a folder, by name.
 
     Where files are named for splits (train.jsonl, test.jsonl), only those of `split` are read, and the rest is noted.
 
@@ -75,8 +94,25 @@ def folder_rows(folder: Path, split: str, changes: Changes) -> Iterator[Row]:
             changes.say(f"left out files of {folder.name} that are not of split {split!r}: {others}")
     else:
         check_no_split(str(folder), split)
+    return files
+
+
+def content_hash(files: Sequence[Path]) -> str:
+    """Hash of the names and the bytes of files."""
+    found = hashlib.blake2b(digest_size=16)
     for path in files:
-        yield from file_rows(path, path.name)
+        with path.open("rb") as file:
+            found.update(f"{path.name}:{hashlib.file_digest(file, hashlib.blake2b).hexdigest()}".encode())
+    return found.hexdigest()
+
+
+def count_lines(path: Path) -> int:
+    """Lines of a file, the last one included where nothing ends it."""
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
 
 
 def check_no_split(name: str, split: str) -> None:
@@ -123,13 +159,8 @@ def _whole_rows(path: Path, name: str) -> Iterator[Row]:
 def _line_rows(path: Path, name: str) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.rstrip("\r\n"))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{name}:{number}: {_fault(error)}; each line must hold one row") from None
-            yield Row(f"{name}:{number}", row)
+            if line.strip():
+                yield Row(f"{name}:{number}", Line(line.rstrip("\r\n")))
 
 
 def _fault(error: json.JSONDecodeError) -> str:

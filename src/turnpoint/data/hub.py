@@ -34,13 +34,14 @@ def saved_dataset(folder: Path) -> Any:
     return load_from_disk(str(folder))
 
 
-def hub_dataset(name: str, split: str, hint: str = "") -> Any:
+def hub_dataset(name: str, split: str, hint: str = "", streaming: bool = False) -> Any:
     """A data set of the hub.
 
     Args:
         name: `owner/name`, or `owner/name:configuration`.
         split: split of it, slices such as `train[:100]` included.
         hint: what to add to the error, such as the nearest local name.
+        streaming: fetch rows while they are read.
 
     Raises:
         DataError: it cannot be loaded; says why in one line.
@@ -52,7 +53,7 @@ def hub_dataset(name: str, split: str, hint: str = "") -> Any:
     if not _cached(path, datasets.config.HF_DATASETS_CACHE) and not reachable():
         raise DataError(f"{missing} (the hub cannot be reached){hint}")
     try:
-        return datasets.load_dataset(path, configuration or None, split=split)
+        return datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
     except Exception as error:  # the library raises whatever its network layer and builders raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{missing} ({reason:.200}){hint}") from None

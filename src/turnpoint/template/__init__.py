@@ -1,10 +1,10 @@
 """Rendering with a tokenizer's own chat template, and the exact token spans of what the assistant wrote."""
 
 from turnpoint.template.builtin import ensure_tool_template as ensure_tool_template
+from turnpoint.template.fit import Fit as Fit
 from turnpoint.template.fit import Overflow as Overflow
-from turnpoint.template.fit import Prepared as Prepared
-from turnpoint.template.fit import prepare_dialogues as prepare_dialogues
-from turnpoint.template.fit import prepare_pairs as prepare_pairs
+from turnpoint.template.fit import fit_dialogues as fit_dialogues
+from turnpoint.template.fit import fit_pairs as fit_pairs
 from turnpoint.template.parse import attempts_call as attempts_call
 from turnpoint.template.parse import parse_reply as parse_reply
 from turnpoint.template.render import Renderer as Renderer

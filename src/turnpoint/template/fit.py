@@ -1,15 +1,13 @@
-"""What enters training: tokenised dialogues and pairs that fit, and the sources of those left out, by reason."""
+"""What enters training: tokenised dialogues and pairs that fit, and why others do not."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from turnpoint.dialogue import Dialogue, Message, PreferencePair
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.progress import with_progress
 from turnpoint.template.render import Renderer
 from turnpoint.template.spans import TokenizedDialogue, TokenizedPair
-from turnpoint.workers import map_in_order
 
 Overflow = Literal["drop", "trim_history", "keep_start", "error"]
 Record = TypeVar("Record", Dialogue, PreferencePair)
@@ -19,57 +17,35 @@ NOTHING_SCORED = "no scored token"
 EQUAL_SIDES = "chosen and rejected are the same tokens"
 
 
-class Prepared(NamedTuple):
-    """What enters training and what was left out or shortened, with sources; nothing is cut without being counted."""
-
-    kept: list[TokenizedDialogue] | list[TokenizedPair]
-    left_out: dict[str, list[str]]  # reason -> sources
-    shortened: dict[str, list[str]]  # how -> sources of kept records that lost something to max_length
-
-
-def prepare_dialogues(
-    dialogues: Sequence[Dialogue],
-    renderer: Renderer,
-    *,
-    max_length: int | None,
-    overflow: Overflow = "drop",
-    processes: int | None = None,
-) -> Prepared:
-    """Tokenise dialogues and fit them into `max_length` tokens; see `prepare_pairs`."""
+def fit_dialogues(renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop") -> "Fit":
+    """How dialogues are tokenised and fitted into `max_length` tokens; see `fit_pairs`."""
     _check_settings(max_length, overflow)
-    return _prepare(dialogues, _Fit(renderer.tokenize, _DIALOGUE, max_length, overflow), processes)
+    return Fit(renderer.tokenize, _DIALOGUE, max_length, overflow)
 
 
-def prepare_pairs(
-    pairs: Sequence[PreferencePair],
-    renderer: Renderer,
-    *,
-    max_length: int | None,
-    overflow: Overflow = "drop",
-    processes: int | None = None,
-) -> Prepared:
-    """Tokenise pairs and fit both sides into `max_length` tokens.
+def fit_pairs(renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop") -> "Fit":
+    """How pairs are tokenised and both their sides fitted into `max_length` tokens.
 
     Args:
-        pairs: to prepare.
         renderer: of the model's tokenizer.
         max_length: most tokens of a side; None for no limit.
         overflow: what happens to a pair with a longer side. `drop` leaves it out; `trim_history` takes the oldest
             exchanges after the system message out of the shared prompt; `keep_start` cuts both sides after
             `max_length` tokens; `error` stops.
-        processes: that tokenise; None: one for each core where pairs are many (`turnpoint.workers`).
-
-    Returns:
-        The pairs with a scored token after the fork on both sides and with sides that differ, in order; the others
-        by reason.
 
     Raises:
         ConfigError: `max_length` or `overflow` cannot be honoured.
-        DataError: a longer pair under `overflow="error"`.
-        TemplateError: a pair that the template cannot render exactly.
     """
     _check_settings(max_length, overflow)
-    return _prepare(pairs, _Fit(renderer.tokenize_pair, _PAIR, max_length, overflow), processes)
+    return Fit(renderer.tokenize_pair, _PAIR, max_length, overflow)
+
+
+class Fitted(NamedTuple):
+    """What became of a dialogue or a pair."""
+
+    tokenized: Any  # TokenizedDialogue or TokenizedPair; None where nothing of it fits
+    fault: str | None  # why it does not enter training
+    how: str | None  # it lost something to max_length
 
 
 class _Kind(NamedTuple):
@@ -82,28 +58,27 @@ class _Kind(NamedTuple):
     name: str
 
 
-class _Fitted(NamedTuple):
-    """What became of a record."""
-
-    tokenized: Any
-    fault: str | None  # why it is left out
-    how: str | None  # it was shortened
-
-
-class _Fit(NamedTuple):
-    """How a record is tokenised and made to fit."""
+class Fit(NamedTuple):
+    """How a record is tokenised and made to fit. Made by `fit_dialogues` and `fit_pairs`."""
 
     tokenize: Callable[..., Any]
     kind: _Kind
     max_length: int | None
     overflow: Overflow
 
-    def fitted(self, record: Any) -> _Fitted:
-        """Tokenise a record and make it fit."""
+    def __call__(self, record: Dialogue | PreferencePair) -> Fitted:
+        """Tokenise a record and make it fit.
+
+        Only what has a scored token enters training; of a pair both sides, after the fork, and sides that differ.
+
+        Raises:
+            DataError: it is longer than `max_length` under `overflow="error"`.
+            TemplateError: the template cannot render it exactly.
+        """
         tokenized, how = self._within_length(record)
         if tokenized is None:
-            return _Fitted(None, f"longer than max_length {self.max_length}", None)
-        return _Fitted(tokenized, self.kind.fault(tokenized), how)
+            return Fitted(None, f"longer than max_length {self.max_length}", None)
+        return Fitted(tokenized, self.kind.fault(tokenized), how)
 
     def _within_length(self, record: Any) -> tuple[Any, str | None]:
         """The record in at most `max_length` tokens and how it was shortened; None when it does not fit."""
@@ -125,22 +100,6 @@ class _Fit(NamedTuple):
             case "trim_history":
                 trimmed = _trimmed(record, self.tokenize, self.kind, max_length)
                 return trimmed, f"history trimmed to max_length {max_length}"
-
-
-def _prepare(records: Sequence[Any], fit: _Fit, processes: int | None) -> Prepared:
-    kept: list[Any] = []
-    left_out: dict[str, list[str]] = {}
-    shortened: dict[str, list[str]] = {}
-    fitted: Iterator[_Fitted] = map_in_order(fit.fitted, records, processes=processes)
-    for record in with_progress(records, f"Tokenising {fit.kind.name}"):
-        tokenized, fault, how = next(fitted)
-        if fault is not None:
-            left_out.setdefault(fault, []).append(record.source or record.id)
-            continue
-        if how is not None:
-            shortened.setdefault(how, []).append(record.source or record.id)
-        kept.append(tokenized)
-    return Prepared(kept, left_out, shortened)
 
 
 def _trimmed(record: Record, tokenize: Callable[[Record], Tokenized], kind: _Kind, max_length: int) -> Tokenized | None:

@@ -3,9 +3,14 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from turnpoint.errors import TemplateError
+
+TokenIds: TypeAlias = Sequence[int] | NDArray[np.int32]
 
 _EXCERPT = 40  # characters shown on each side of a place in a rendering
 
@@ -22,7 +27,7 @@ class Turn(NamedTuple):
 class TokenizedDialogue(NamedTuple):
     """A rendered dialogue: token ids, and its turns in order."""
 
-    input_ids: list[int]
+    input_ids: TokenIds
     turns: tuple[Turn, ...]
 
     def scored(self, first_turn: int = 0) -> list[int]:

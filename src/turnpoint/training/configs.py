@@ -127,6 +127,13 @@ class StageConfig(TrainingArguments):
             " gets a row of its own."
         },
     )
+    token_metrics: bool = field(
+        default=False,
+        metadata={
+            "help": "Log what the scored tokens tell beside their log-probs: entropy (nats), the share that is the"
+            " model's likeliest and, for dpo, the mean logit of each side. Costs a look at all logits. Default: False."
+        },
+    )
     disable_dropout: bool = field(
         default=True, metadata={"help": "Set every dropout of the model to 0. Default: True."}
     )
@@ -255,6 +262,15 @@ class StageConfig(TrainingArguments):
                     " disable_dropout: false"
                 )
 
+    def check_stream(self) -> None:
+        """Refuse settings that do not go with data that is used as it comes.
+
+        Raises:
+            ConfigError: one line: field, rule, value, fix.
+        """
+        if self.max_steps < 1:
+            raise self._fault("max_steps", "a stream has no known end", "set it to the optimiser steps you want")
+
     @property
     def _name(self) -> str:
         return type(self).__name__
@@ -366,6 +382,14 @@ class DPOConfig(StageConfig):
         super()._check()
         self._check_choice("turns_from", TURNS_FROM)
         self._check_choice("group_by", GROUP_BY)
+
+    def check_stream(self) -> None:
+        """As for all stages; and what needs to know all pairs before the first step."""
+        super().check_stream()
+        if self.precompute_ref_log_probs:
+            raise self._fault("precompute_ref_log_probs", "a stream is not known before training", "leave it out")
+        if self.group_by != "none":
+            raise self._fault("group_by", "a stream keeps the order in which it comes", "leave it out")
 
     def resolved(self) -> dict[str, Any]:
         """Every field with the value that is in force, gamma and margin of the reduction included."""

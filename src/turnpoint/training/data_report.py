@@ -1,74 +1,48 @@
 """What of the data entered training and what was left out, counted and with examples."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
-from turnpoint.template import Prepared
+from turnpoint.training.records import Facts
 
 logger = logging.getLogger(__name__)
 
-_EXAMPLES = 5  # sources named for each reason
-
 
 class DataReport:
-    """Counts of each split, as they become known."""
+    """What became of each split: train, eval, or eval and the name of the set.
+
+    Attributes:
+        general: lines about all of the data.
+        splits: facts of each tokenised source.
+    """
 
     def __init__(self) -> None:
         self.general: list[str] = []
-        self.splits: dict[str, dict[str, Any]] = {}
+        self.splits: dict[str, Facts] = {}
 
-    def add(self, split: str, name: str, read: int, prepared: Prepared, notes: tuple[str, ...]) -> None:
-        """Record what became of a split, and say what was left out or changed.
-
-        Args:
-            split: train, eval, or eval and the name of the set.
-            name: where the records came from.
-            read: records read.
-            prepared: what is left of them.
-            notes: what was changed in the records, one line each.
-        """
-        self.splits[split] = {
-            "source": name,
-            "read": read,
-            "kept": len(prepared.kept),
-            "left_out": _counted(prepared.left_out),
-            "shortened": _counted(prepared.shortened),
-            "notes": list(notes),
-        }
-        for note in notes:
+    def add(self, split: str, facts: Facts) -> None:
+        """Record what became of a split, and say what was left out or changed."""
+        self.splits[split] = facts
+        for note in facts.notes:
             logger.info("%s data: %s", split, note)
-        if prepared.left_out:
-            logger.warning("%s data: kept %d of %d, left out %s", split, len(prepared.kept), read, self.counts(split))
-        if prepared.shortened:
-            logger.warning("%s data: shortened %s", split, self.counts(split, "shortened"))
-
-    def counts(self, split: str, what: str = "left_out") -> str:
-        """What was left out of a split, or `shortened`, on one line: count and reason, with the first of each."""
-        reasons = self.splits[split][what].items()
-        return (
-            "; ".join(
-                f"{each['count']} {reason} ({', '.join(each['first'][:2])}{', …' if each['count'] > 2 else ''})"
-                for reason, each in reasons
-                if each["count"]
+        if facts.left_out:
+            logger.warning(
+                "%s data: kept %d of %d, left out %s", split, facts.kept, facts.read, in_words(facts.left_out)
             )
-            or "nothing"
-        )
+        if facts.shortened:
+            logger.warning("%s data: shortened %s", split, in_words(facts.shortened))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for `data_report.json`."""
-        return {"notes": self.general, "splits": self.splits}
+        reported = ("source", "read", "kept", "left_out", "shortened", "notes")
+        splits = {split: {name: getattr(facts, name) for name in reported} for split, facts in self.splits.items()}
+        return {"notes": self.general, "splits": splits}
 
 
-def _counted(sources_by_reason: dict[str, list[str]]) -> dict[str, Any]:
-    return {
-        reason: {"count": len(sources), "first": sources[:_EXAMPLES]} for reason, sources in sources_by_reason.items()
-    }
-
-
-def name_of(source: Any) -> str:
-    """A name for what was handed over as data."""
-    if isinstance(source, str | Path):
-        return str(source)
-    info = getattr(source, "info", None)
-    return str(getattr(info, "dataset_name", None) or f"{type(source).__name__} in memory")
+def in_words(counted: dict[str, dict[str, Any]]) -> str:
+    """What was left out or shortened, on one line: count and reason, with the first of each."""
+    parts = (
+        f"{each['count']} {reason} ({', '.join(each['first'][:2])}{', …' if each['count'] > 2 else ''})"
+        for reason, each in counted.items()
+    )
+    return "; ".join(parts) or "nothing"

@@ -6,7 +6,7 @@ Legend: B pairs of a row, T turns of the longest side, S scored tokens of one si
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from turnpoint.data import load_pairs
 from turnpoint.errors import ConfigError
 from turnpoint.models.gguf import cache_folder
 from turnpoint.objectives import Objective, Turns
-from turnpoint.template import Prepared, Renderer, TokenizedDialogue, TokenizedPair, prepare_pairs
+from turnpoint.template import TokenizedDialogue, TokenizedPair
 from turnpoint.training.configs import DPOConfig
 from turnpoint.training.executor import RowResult
+from turnpoint.training.records import PAIRS, Examples, Tokenized
 from turnpoint.training.reference import Reference, frozen, frozen_copy
-from turnpoint.training.reference_cache import Key, ReferenceCache, data_hash, weights_hash
+from turnpoint.training.reference_cache import Key, ReferenceCache, weights_hash
+from turnpoint.training.stream import Stream
 from turnpoint.training.trainer import StageTrainer
-from turnpoint.tree import ScoredSequence, evaluating, sequence_logprobs
+from turnpoint.tree import ScoredSequence, TokenScores, evaluating, sequence_logprobs
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,18 @@ def turns_of(sides: Sequence[Side], logps: Sequence[Tensor]) -> Turns:
     return Turns(sums.view(len(sides), width), tokens > 0, tokens)
 
 
+_METRICS = (
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/accuracies",
+    "rewards/margins",
+    "logps/chosen",
+    "logps/rejected",
+)
+# Statistic of tokens -> name; a pair adds the mean over the scored tokens of each of its sides.
+_TOKEN_METRICS = {"entropy": "entropy", "top1": "mean_token_accuracy", "mean_logit": "logits"}
+
+
 @dataclass
 class DPOStage:
     """What the executor runs for a preference pair, and what it makes of the log-probs.
@@ -99,25 +112,26 @@ class DPOStage:
     Args:
         objective: reduction and loss.
         reference: where the reference's log-probs come from; None: the examples carry them, or none are needed.
+        statistics: of tokens; those of `_TOKEN_METRICS`, or none.
         shared: whether sequences of a row share their tree.
         chunked: whether some rows of logits are made at a time.
-        metrics: names of the sums that `row` returns.
         sequences_per_item: two sides.
+        metrics_by_weight: every pair counts as one.
     """
 
     objective: Objective
     reference: Reference | None
+    statistics: tuple[str, ...] = ()
     shared: bool = True
     chunked: bool = False
-    metrics: tuple[str, ...] = (
-        "rewards/chosen",
-        "rewards/rejected",
-        "rewards/accuracies",
-        "rewards/margins",
-        "logps/chosen",
-        "logps/rejected",
-    )
     sequences_per_item: int = 2
+    metrics_by_weight: bool = False
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the sums that `row` returns."""
+        names = (f"{_TOKEN_METRICS[name]}/{side}" for side in ("chosen", "rejected") for name in self.statistics)
+        return *_METRICS, *names
 
     def sequences(self, item: PairExample) -> Sequence[ScoredSequence]:
         """Chosen, rejected."""
@@ -127,13 +141,16 @@ class DPOStage:
         """A pair counts as one."""
         return 1.0
 
-    def row(self, model: nn.Module, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> RowResult:
+    def row(self, model: nn.Module, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]) -> RowResult:
         """Summed loss and metrics of the pairs of a row."""
+        logps = [[side.logps for side in pair] for pair in scores]
         policy = self._turns(items, logps)
         reference = self._turns(items, self._reference_logps(model, items, logps))
         losses, chosen, rejected = self.objective(policy, reference)
         columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
-        return RowResult(losses.sum(), torch.stack([column.sum() for column in columns]).detach())
+        of_tokens = [torch.stack([pair[side].statistics.mean(0) for pair in scores]).sum(0) for side in (0, 1)]
+        of_pairs = torch.stack([column.sum() for column in columns]).detach()
+        return RowResult(losses.sum(), torch.cat([of_pairs, *of_tokens]))
 
     def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
         """The forward of the reference, where rows run one."""
@@ -192,6 +209,7 @@ class DPOTrainer(StageTrainer[PairExample]):
     stage_name = "dpo"
     config: DPOConfig
     config_class = DPOConfig
+    kind = PAIRS
     stage: DPOStage
 
     def __init__(
@@ -205,7 +223,8 @@ class DPOTrainer(StageTrainer[PairExample]):
         self.ref_model = ref_model
         super().__init__(model, args, **options)
         self._reference = self._make_reference()
-        self.stage = DPOStage(args.objective, None if self.precomputes else self._reference, shared=True)
+        statistics = tuple(_TOKEN_METRICS) if args.token_metrics else ()
+        self.stage = DPOStage(args.objective, None if self.precomputes else self._reference, statistics)
 
     @property
     def precomputes(self) -> bool:
@@ -213,7 +232,7 @@ class DPOTrainer(StageTrainer[PairExample]):
         if not self.config.objective.loss_fact.needs_reference:
             return False
         if self.config.precompute_ref_log_probs is None:
-            return self.ref_model is None and not self.new_adapter
+            return self.ref_model is None and not self.new_adapter and not isinstance(self.train_dataset, Stream)
         return self.config.precompute_ref_log_probs
 
     def _make_reference(self) -> Reference | None:
@@ -231,34 +250,21 @@ class DPOTrainer(StageTrainer[PairExample]):
             return Reference(None)
         return None if self.precomputes else Reference(frozen_copy(self.model))
 
-    def _read(self, source: Any) -> tuple[list[Any], tuple[str, ...]]:
-        return load_pairs(source)
-
-    def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
-        return prepare_pairs(
-            records,
-            renderer,
-            max_length=self.config.max_length,
-            overflow=self.config.overflow,
-            processes=self.config.dataset_num_proc,
-        )
-
-    def _example(self, tokenized: TokenizedPair) -> PairExample:
-        whole = self.config.turns_from == "dialogue"
-        return pair_example(tokenized, first_turn=0 if whole else tokenized.shared_turns)
+    def _examples(self, records: Tokenized) -> Examples[PairExample]:
+        return PairExamples(records, from_fork=self.config.turns_from == "fork")
 
     def _models(self) -> list[nn.Module]:
         return [*super()._models(), *([] if self.ref_model is None else [self.ref_model])]
 
-    def _groups(self) -> Sequence[str] | None:
+    def _groups(self) -> NDArray[np.int64] | None:
         if self.config.group_by == "none" or self.train_dataset is None:
             return None
-        return [item.dialogue_id for item in self.train_dataset]
+        return cast(PairExamples, self.train_dataset).records.groups()
 
-    def _before_run(self, items: Sequence[PairExample]) -> None:
-        """Compute what the reference says of the items, if that is done once."""
+    def _before_run(self, sets: Sequence[Examples[PairExample]]) -> None:
+        """Compute what the reference says of the pairs, if that is done once."""
         self.stage.shared, self.stage.chunked = self.executor.shared, self.executor.chunked
-        missing = [item for item in items if item.reference is None]
+        missing = [each for each in cast(Sequence[PairExamples], sets) if each.reference is None]
         if not self.precomputes or not missing:
             return
         if self.trained and self.ref_model is None and not self.new_adapter:
@@ -267,34 +273,48 @@ class DPOTrainer(StageTrainer[PairExample]):
                 " before training moved the model; pass it as eval_dataset to the trainer, or set"
                 " precompute_ref_log_probs: false"
             )
-        self._precompute(missing)
-
-    def _precompute(self, items: Sequence[PairExample]) -> None:
-        """Read what the reference says of the items, once all of it is in the cache."""
         policy = self.accelerator.unwrap_model(self.model)
         reference = self._reference or Reference(policy)
         with evaluating(policy), reference.of(policy) as model:
-            cache = self._reference_cache(model, items)
-            missing = sorted(set(gather_object(cache.missing())))
-            if missing and cache.reason:
-                logger.info("log-probs of the reference are computed anew: %s", cache.reason)
-            for found in self._logprobs(model, items, missing):
-                if self.accelerator.is_local_main_process:
-                    cache.add(found)
+            weights = weights_hash(model, adapter=self._reference != Reference(None))
+            for each in missing:
+                each.reference = self._precomputed(model, weights, each)
+
+    def _precomputed(self, model: nn.Module, weights: str, pairs: "PairExamples") -> ReferenceCache:
+        """What the reference says of the pairs, once all of it is in the cache."""
+        dtype = next(model.parameters()).dtype
+        autocast = {"fp16": "float16", "bf16": "bfloat16"}.get(self.accelerator.mixed_precision, dtype)
+        key = Key(weights, f"{pairs.records.facts.content} {self.config.turns_from}", f"{autocast} over {dtype}")
+        counts = pairs.records.scored_counts(from_fork=pairs.from_fork)
+        with self.accelerator.local_main_process_first():
+            cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype)
+        missing = sorted(set(gather_object(cache.missing())))
+        if missing and cache.reason:
+            logger.info("log-probs of the reference are computed anew: %s", cache.reason)
+        for found in self._logprobs(model, pairs, missing):
+            if self.accelerator.is_local_main_process:
+                cache.add(found)
         self.accelerator.wait_for_everyone()
         assert not cache.missing(), "the pass computed everything, and a process of this machine wrote it down"
-        for item, logps in zip(items, cache, strict=True):
-            item.reference = logps[0], logps[1]
+        return cache
 
-    def _reference_cache(self, model: nn.Module, items: Sequence[PairExample]) -> ReferenceCache:
-        weights = next(model.parameters()).dtype
-        autocast = {"fp16": "float16", "bf16": "bfloat16"}.get(self.accelerator.mixed_precision, weights)
-        sequences = [self.stage.sequences(item) for item in items]
-        key = Key(
-            weights_hash(model, adapter=self._reference != Reference(None)),
-            data_hash(sequences),
-            f"{autocast} over {weights}",
-        )
-        counts = [[len(each.scored) for each in item] for item in sequences]
-        with self.accelerator.local_main_process_first():
-            return ReferenceCache(cache_folder() / "reference", key, counts, weights)
+
+class PairExamples(Examples[PairExample]):
+    """Pairs, with what the reference says of them once that is known.
+
+    Args:
+        records: tokenised pairs.
+        from_fork: turns of the shared prompt neither count nor are scored.
+    """
+
+    def __init__(self, records: Tokenized, *, from_fork: bool) -> None:
+        super().__init__(records, lambda pair: pair_example(pair, first_turn=pair.shared_turns if from_fork else 0))
+        self.from_fork = from_fork
+        self.reference: ReferenceCache | None = None
+
+    def __getitem__(self, i: Any) -> Any:
+        example = super().__getitem__(i)
+        if self.reference is not None:
+            chosen, rejected = self.reference[i]
+            example.reference = chosen, rejected
+        return example

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from turnpoint.tree import ScoredSequence, build_tree, pack_rows, sequence_logprobs
+from turnpoint.tree import ScoredSequence, TokenScores, build_tree, pack_rows, sequence_logprobs, sequence_scores
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -29,7 +29,8 @@ class RowResult(NamedTuple):
 
     Args:
         loss: summed over the items of the row, divided by nothing, with its graph; a scalar.
-        metrics: of each of the stage's metrics the sum over the row's items, detached, [M].
+        metrics: of each of the stage's metrics what the row adds to a sum over items, or over the denominator of the
+            loss (`Stage.metrics_by_weight`), detached, [M].
     """
 
     loss: Tensor
@@ -39,8 +40,25 @@ class RowResult(NamedTuple):
 class Stage(Protocol[Item_contra]):
     """What a stage tells the executor."""
 
-    metrics: tuple[str, ...]
-    sequences_per_item: int
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what `row` sums up."""
+        ...
+
+    @property
+    def metrics_by_weight(self) -> bool:
+        """Whether means of the metrics are over the denominator of the loss, not over items."""
+        ...
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What `row` needs of tokens beside log-probs: keys of `turnpoint.tree.token_logprobs.STATISTICS`."""
+        ...
+
+    @property
+    def sequences_per_item(self) -> int:
+        """How many `sequences` gives."""
+        ...
 
     def sequences(self, item: Item_contra) -> Sequence[ScoredSequence]:
         """The sequences of an item, which stay in one row."""
@@ -50,8 +68,8 @@ class Stage(Protocol[Item_contra]):
         """What the item adds to the denominator of the loss: 1 for a pair, its scored tokens for a dialogue."""
         ...
 
-    def row(self, model: nn.Module, items: Sequence[Item_contra], logps: Sequence[Sequence[Tensor]]) -> RowResult:
-        """Loss and metrics of a row from the log-probs of each item's sequences, [S] each."""
+    def row(self, model: nn.Module, items: Sequence[Item_contra], scores: Sequence[Sequence[TokenScores]]) -> RowResult:
+        """Loss and metrics of a row from what the model says of each item's sequences."""
         ...
 
     def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
@@ -93,7 +111,7 @@ class StepResult(NamedTuple):
 
 
 class Means(NamedTuple):
-    """Means and totals over all processes: the loss by its denominator, metrics by items."""
+    """Means and totals over all processes."""
 
     loss: float
     metrics: dict[str, float]
@@ -157,8 +175,8 @@ class Executor:
         found: list[list[Tensor]] = [[] for _ in items]
         with torch.no_grad(), self.accelerator.autocast():
             for row in self._rows(stage, items):
-                for i, logps in zip(row, self._logps(stage, model, [items[i] for i in row]), strict=True):
-                    found[i] = [each.cpu() for each in logps]
+                for i, scores in zip(row, self._scores(stage, model, [items[i] for i in row], ()), strict=True):
+                    found[i] = [each.logps.cpu() for each in scores]
         return found
 
     def means(self, stage: Stage[Item], tally: Tally) -> Means:
@@ -168,9 +186,10 @@ class Executor:
         parts = (counts, torch.as_tensor(tally.loss).view(1), metrics)
         sums = torch.cat([part.to(self.accelerator.device, torch.float64) for part in parts])
         weight, items, tree, sequence, loss, *rest = self.accelerator.reduce(sums, "sum").tolist()
+        count = weight if stage.metrics_by_weight else items
         return Means(
             loss / max(weight, 1),
-            {name: value / max(items, 1) for name, value in zip(stage.metrics, rest, strict=True)},
+            {name: value / max(count, 1) for name, value in zip(stage.metrics, rest, strict=True)},
             items,
             tree,
             sequence,
@@ -198,17 +217,19 @@ class Executor:
 
     def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
         if items:
-            return stage.row(model, items, self._logps(stage, model, items))
+            return stage.row(model, items, self._scores(stage, model, items, stage.statistics))
         count = 1 if self.shared else stage.sequences_per_item
         nothing = [ScoredSequence([0, 0], np.array([1]))] * count
         logps = sequence_logprobs(model, nothing, shared=self.shared)
         stage.run_beside(model, nothing)
         return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
 
-    def _logps(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> list[list[Tensor]]:
+    def _scores(
+        self, stage: Stage[Item], model: nn.Module, items: Sequence[Item], statistics: Sequence[str]
+    ) -> list[list[TokenScores]]:
         sequences = [stage.sequences(item) for item in items]
         together = [each for item in sequences for each in item]
-        flat = iter(sequence_logprobs(model, together, shared=self.shared, chunked=self.chunked))
+        flat = iter(sequence_scores(model, together, statistics=statistics, shared=self.shared, chunked=self.chunked))
         return [[next(flat) for _ in item] for item in sequences]
 
     def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from turnpoint.training.data_report import DataReport
+from turnpoint.training.data_report import DataReport, in_words
 
 _TITLES = {"sft": "supervised fine-tuning", "dpo": "preference optimisation"}
 _SETTINGS = (
@@ -64,8 +64,8 @@ def model_card(facts: RunFacts, report: DataReport) -> str:
 
 def _data(report: DataReport) -> str:
     lines = [
-        f"- {split}: {each['kept']} of {each['read']} records of `{each['source']}`; left out {report.counts(split)};"
-        f" shortened {report.counts(split, 'shortened')}"
+        f"- {split}: {each.kept} of {each.read} records of `{each.source}`; left out {in_words(each.left_out)};"
+        f" shortened {in_words(each.shortened)}"
         for split, each in report.splits.items()
     ]
     return "\n".join([*lines, *(f"- {note}" for note in report.general)]) or "- none"

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor, nn
 
 from turnpoint.errors import CheckpointError
-from turnpoint.tree import ScoredSequence
 
 _DIGEST_BYTES = 16
 
@@ -35,7 +35,8 @@ class Key(NamedTuple):
 
     Args:
         weights: of the reference with its configuration and, where it is on, its adapter.
-        data: token ids of all sequences in order, and which of them are scored: file, template and settings at once.
+        data: the hash of all tokens and turns in order, and which of them are scored: file, template and settings at
+            once.
         precision: of weights and arithmetic.
     """
 
@@ -73,33 +74,23 @@ def weights_hash(model: nn.Module, *, adapter: bool) -> str:
     return _digest(_parts_of_weights(model.state_dict(), prefix, _settled(settings)))
 
 
-def data_hash(items: Iterable[Sequence[ScoredSequence]]) -> str:
-    """Hash of token ids and scored places of all sequences, in order."""
-    return _digest(
-        part
-        for sequences in items
-        for ids, scored in sequences
-        for part in (np.asarray(ids, np.int64).tobytes(), b"|", np.asarray(scored, np.int64).tobytes(), b"\n")
-    )
-
-
 class ReferenceCache:
     """One entry, made if it is not there.
 
     Args:
         folder: where entries are.
         key: of this one.
-        counts: scored tokens of each sequence of each item.
+        counts: scored tokens of each sequence of each item, [N, sequences].
         dtype: of the log-probs.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, key: Key, counts: Sequence[Sequence[int]], dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, key: Key, counts: NDArray[np.int64], dtype: torch.dtype) -> None:
         self._counts = counts
         self._dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-        self._ends = np.cumsum([sum(each) for each in counts])
+        self._ends = np.cumsum(counts.sum(1))
         self.entry = folder / key.name
         self.reason = _reason(folder, key) if not self.entry.exists() else None
         with self._kept():
@@ -125,14 +116,13 @@ class ReferenceCache:
                 done.write(b"\1")
             _sync(done)
 
-    def __iter__(self) -> Iterator[list[Tensor]]:
-        """Log-probs of each item's sequences, [S] each, read from disk when they are used."""
-        for i, counts in enumerate(self._counts):
-            values = torch.from_numpy(self._logps[self._start(i) : self._ends[i]])
-            yield list(values.split(list(counts)))
+    def __getitem__(self, i: int) -> list[Tensor]:
+        """Log-probs of the sequences of item `i`, [S] each, read from disk when they are used."""
+        values = torch.from_numpy(self._logps[self._start(i) : self._ends[i]])
+        return list(values.split(self._counts[i].tolist()))
 
     def _start(self, item: int) -> int:
-        return int(self._ends[item]) - sum(self._counts[item])
+        return int(self._ends[item] - self._counts[item].sum())
 
     def _make(self, key: Key) -> None:
         """Make the files at their full size beside the entry, and give them its name: the first of two runs wins."""

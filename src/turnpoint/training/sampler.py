@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 
@@ -19,7 +21,7 @@ class StepSampler(Sampler[list[int]]):
         rank: number of this process.
         processes: number of processes.
         seed: of the order; None keeps the order of the data.
-        groups: of each item the group whose items stay together; an empty name is no group. None: no groups.
+        groups: of each item the number of the group whose items stay together, [N]; None: no groups.
         drop_last: leave out a last step that is not full.
         epoch: gives the epoch about to start.
     """
@@ -32,7 +34,7 @@ class StepSampler(Sampler[list[int]]):
         rank: int = 0,
         processes: int = 1,
         seed: int | None = None,
-        groups: Sequence[str] | None = None,
+        groups: NDArray[np.int64] | None = None,
         drop_last: bool = False,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -53,18 +55,25 @@ class StepSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order = self._order()
         for step in range(len(self)):
-            items = order[step * self.items_per_step : (step + 1) * self.items_per_step]
+            items = order[step * self.items_per_step : (step + 1) * self.items_per_step].tolist()
             yield share_of(items, self.rank, self.processes)
 
-    def _order(self) -> list[int]:
-        members: dict[int | str, list[int]] = {}
-        for i, group in enumerate(self.groups or [""] * self.size):
-            members.setdefault(group or i, []).append(i)
-        in_order = list(members.values())
-        if self.seed is not None:
-            generator = torch.Generator().manual_seed(self.seed + self.epoch())
-            in_order = [in_order[i] for i in torch.randperm(len(in_order), generator=generator).tolist()]
-        return [i for group in in_order for i in group]
+    def _order(self) -> NDArray[np.int64]:
+        """Item indexes: groups in the order of the epoch, from each its items in the order of the data."""
+        group_of = np.arange(self.size) if self.groups is None else _numbered(self.groups)
+        if self.seed is None:
+            return np.argsort(group_of, kind="stable")
+        generator = torch.Generator().manual_seed(self.seed + self.epoch())
+        shuffled = torch.randperm(int(group_of.max()) + 1, generator=generator).numpy()
+        place = np.empty_like(shuffled)
+        place[shuffled] = np.arange(len(shuffled))
+        return np.argsort(place[group_of], kind="stable")
+
+
+def _numbered(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The groups numbered from 0 by their first item."""
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group_of]
 
 
 def share_of(items: Sequence[int], rank: int, processes: int) -> list[int]:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from turnpoint.data import load_dialogues
-from turnpoint.template import Prepared, Renderer, TokenizedDialogue, prepare_dialogues
+from turnpoint.template import TokenizedDialogue
 from turnpoint.training.configs import SFTConfig
 from turnpoint.training.executor import RowResult
+from turnpoint.training.records import DIALOGUES, Examples, Tokenized
 from turnpoint.training.trainer import StageTrainer
-from turnpoint.tree import ScoredSequence
+from turnpoint.tree import ScoredSequence, TokenScores
+
+_METRICS = {"entropy": "entropy", "top1": "mean_token_accuracy"}  # statistic -> name, that of TRL
 
 
 @dataclass
@@ -21,12 +23,19 @@ class SFTStage:
     """What the executor runs for a dialogue: minus the log-prob of its scored tokens.
 
     Args:
-        metrics: names of the sums that `row` returns: none beside the loss.
+        statistics: of tokens, whose means over all scored tokens are the metrics.
         sequences_per_item: one.
+        metrics_by_weight: they are.
     """
 
-    metrics: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
     sequences_per_item: int = 1
+    metrics_by_weight: bool = True
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the sums that `row` returns."""
+        return tuple(_METRICS[name] for name in self.statistics)
 
     def sequences(self, item: ScoredSequence) -> Sequence[ScoredSequence]:
         """The dialogue."""
@@ -36,9 +45,12 @@ class SFTStage:
         """Every scored token counts as one."""
         return float(len(item.scored))
 
-    def row(self, model: nn.Module, items: Sequence[ScoredSequence], logps: Sequence[Sequence[Tensor]]) -> RowResult:
-        """Summed loss of the dialogues of a row, nats."""
-        return RowResult(-torch.cat([each[0] for each in logps]).sum(), logps[0][0].new_zeros(0))
+    def row(
+        self, model: nn.Module, items: Sequence[ScoredSequence], scores: Sequence[Sequence[TokenScores]]
+    ) -> RowResult:
+        """Summed loss of the dialogues of a row, nats, and sums over their tokens."""
+        sums = sum(each.statistics.sum(0) for [each] in scores)
+        return RowResult(-torch.cat([each.logps for [each] in scores]).sum(), torch.as_tensor(sums))
 
     def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
         """A row runs the policy only."""
@@ -65,22 +77,16 @@ class SFTTrainer(StageTrainer[ScoredSequence]):
     stage_name = "sft"
     config: SFTConfig
     config_class = SFTConfig
+    kind = DIALOGUES
 
     def __init__(self, model: Any, args: SFTConfig | None = None, **options: Any) -> None:
         super().__init__(model, args or SFTConfig(), **options)
-        self.stage = SFTStage()
+        self.stage = SFTStage(tuple(_METRICS) if self.config.token_metrics else ())
 
-    def _read(self, source: Any) -> tuple[list[Any], tuple[str, ...]]:
-        return load_dialogues(source)
+    def _examples(self, records: Tokenized) -> Examples[ScoredSequence]:
+        return Examples(records, scored_sequence)
 
-    def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
-        return prepare_dialogues(
-            records,
-            renderer,
-            max_length=self.config.max_length,
-            overflow=self.config.overflow,
-            processes=self.config.dataset_num_proc,
-        )
 
-    def _example(self, tokenized: TokenizedDialogue) -> ScoredSequence:
-        return ScoredSequence(tokenized.input_ids, np.array(tokenized.scored(), dtype=np.int64))
+def scored_sequence(dialogue: TokenizedDialogue) -> ScoredSequence:
+    """The dialogue with all its turns scored."""
+    return ScoredSequence(dialogue.input_ids, np.array(dialogue.scored(), dtype=np.int64))

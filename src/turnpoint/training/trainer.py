@@ -6,12 +6,15 @@ Optimiser, schedule, distribution, checkpoints and logging are those of transfor
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
+import torch
 from accelerate.utils import DynamoBackend, gather_object
 from accelerate.utils.memory import clear_device_cache
+from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -26,18 +29,20 @@ from transformers import (
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
+from turnpoint.data import Source
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.memory import keep_few_kernels, keep_freed_memory
 from turnpoint.models import load_model, load_tokenizer
 from turnpoint.progress import bars_of_transformers, with_progress
-from turnpoint.template import Prepared, Renderer, ensure_tool_template
+from turnpoint.template import ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
 from turnpoint.training.callbacks import LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
-from turnpoint.training.data_report import DataReport, name_of
+from turnpoint.training.data_report import DataReport, in_words
 from turnpoint.training.executor import Executor, Stage, Tally
 from turnpoint.training.model_card import RunFacts
 from turnpoint.training.policy import check_base_is_kept, disable_dropout, name_of_model, with_adapter
+from turnpoint.training.records import Examples, Kind, Tokenized
 from turnpoint.training.run_folder import (
     checkpoint_to_resume,
     make_output_folder,
@@ -46,7 +51,9 @@ from turnpoint.training.run_folder import (
     written_aside,
 )
 from turnpoint.training.sampler import StepSampler, share_of
-from turnpoint.tree import ScoredSequence, attend_along_tree
+from turnpoint.training.stream import Stream, StreamSteps
+from turnpoint.training.tokenized import tokenize, tokenizer_settings
+from turnpoint.tree import ScoredSequence, attend_along_tree, attend_by_blocks
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
 from turnpoint.tree.head import head_is_last
@@ -61,6 +68,7 @@ _ROW_TOKENS_ON_CPU = 1536
 _ROW_FULL_ON_CPU = 512
 _TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
+_STEPS_SORTED = 512  # of the reference pass, whose items are put beside those that begin alike
 
 
 class StageTrainer(Trainer, Generic[Example]):
@@ -75,6 +83,7 @@ class StageTrainer(Trainer, Generic[Example]):
 
     stage_name: ClassVar[str]
     config_class: ClassVar[type[StageConfig]]
+    kind: ClassVar[Kind]
     stage: Stage[Example]
     control: TrainerControl
 
@@ -107,7 +116,7 @@ class StageTrainer(Trainer, Generic[Example]):
         self._window = Tally()
         self._window_start = 0.0
         self._say_template(processing_class)
-        train_examples = self._examples(train_dataset, "train", processing_class)
+        train_examples = self._train_examples(train_dataset, processing_class)
         eval_examples = self._eval_examples(eval_dataset, processing_class)
         make_output_folder(str(self.config.output_dir))  # not before: data that stops a run leaves no folder behind
         super().__init__(
@@ -126,15 +135,7 @@ class StageTrainer(Trainer, Generic[Example]):
 
     # What a stage says.
 
-    def _read(self, source: Any) -> tuple[list[Any], tuple[str, ...]]:
-        """Records of the source, and notes on what was changed in them."""
-        raise NotImplementedError
-
-    def _prepare(self, records: list[Any], renderer: Renderer) -> Prepared:
-        """Render and tokenise; leave out what does not fit."""
-        raise NotImplementedError
-
-    def _example(self, tokenized: Any) -> Example:
+    def _examples(self, records: Tokenized) -> Examples[Example]:
         """What the stage trains on."""
         raise NotImplementedError
 
@@ -142,12 +143,12 @@ class StageTrainer(Trainer, Generic[Example]):
         """All models whose log-probs the stage takes."""
         return [self.accelerator.unwrap_model(self.model)]
 
-    def _groups(self) -> Sequence[str] | None:
-        """Of each training item the group whose items stay together; None without groups."""
+    def _groups(self) -> NDArray[np.int64] | None:
+        """Of each training item the number of the group whose items stay together; None without groups."""
         return None
 
-    def _before_run(self, items: Sequence[Example]) -> None:
-        """Called with the items of a run before its first step."""
+    def _before_run(self, sets: Sequence[Examples[Example]]) -> None:
+        """Called with the data of a run before its first step."""
 
     # What all stages do.
 
@@ -166,9 +167,12 @@ class StageTrainer(Trainer, Generic[Example]):
             raise DataError(f"{type(self).__name__}: train_dataset: is missing; give it the data to train on")
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self.args.output_dir)
-        self._prepare_run([*self.train_dataset, *_all_items(self.eval_dataset)])
+        self._prepare_run([cast("Examples[Example]", self.train_dataset), *filter(None, _sets(self.eval_dataset))])
         self.trained = True
-        return super().train(resume_from_checkpoint=resume_from_checkpoint or None, **options)
+        output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **options)
+        if isinstance(self.train_dataset, Stream):  # only now is it known what became of it
+            self.data_report.add("train", self.train_dataset.facts)
+        return output
 
     def training_step(self, model: nn.Module, inputs: list[Example], num_items_in_batch: Any = None) -> Tensor:
         """Run one optimiser step's items of this process.
@@ -197,6 +201,15 @@ class StageTrainer(Trainer, Generic[Example]):
     def get_train_dataloader(self) -> DataLoader[Example]:
         """Batches of whole optimiser steps."""
         assert self.train_dataset is not None
+        if isinstance(self.train_dataset, Stream):
+            steps = StreamSteps(
+                self.train_dataset,
+                self.args.per_device_train_batch_size * self.args.world_size,
+                rank=self.args.process_index,
+                processes=self.args.world_size,
+                drop_last=self.args.dataloader_drop_last,
+            )
+            return DataLoader(steps, batch_size=None)
         strategy = getattr(self.args, "train_sampling_strategy", "random")
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = StepSampler(
@@ -218,8 +231,8 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Example]:
         """Batches of one of the evaluation sets, or of data handed over now."""
-        items = self._eval_items(eval_dataset)
-        self._prepare_run(items)
+        items = self._eval_set(eval_dataset)
+        self._prepare_run([items])
         sampler = StepSampler(
             len(items),
             self.args.per_device_eval_batch_size * self.args.world_size,
@@ -304,12 +317,12 @@ class StageTrainer(Trainer, Generic[Example]):
             "tree_tokens_per_second": means.tree_tokens / seconds,
         }
 
-    def _prepare_run(self, items: Sequence[Example]) -> None:
+    def _prepare_run(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> None:
         if not self._probed:
-            self.executor.shared = self._probe_sharing(items)
+            self.executor.shared = self._probe_sharing(sets)
             self.executor.chunked = self._can_chunk()
             self._probed = True
-        self._before_run(items)
+        self._before_run([each for each in sets if isinstance(each, Examples)])
 
     def _can_chunk(self) -> bool:
         """Whether logits can be made some rows at a time."""
@@ -319,11 +332,12 @@ class StageTrainer(Trainer, Generic[Example]):
         with self.accelerator.autocast():
             return all(map(head_is_last, self._models()))
 
-    def _probe_sharing(self, items: Sequence[Example]) -> bool:
+    def _probe_sharing(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> bool:
         """Compare the token tree with plain sequences on short items among the first; say so when they differ."""
-        sequences = [self.stage.sequences(item) for item in items]
-        longest = max(_tokens(item) for item in sequences)
-        shortest = sorted(sequences[:_PROBE_AMONG], key=_tokens)[: 2 // self.stage.sequences_per_item]
+        known = [each.longest if isinstance(each, Examples) else self.config.max_length for each in sets]
+        longest = None if None in known else max(filter(None, known))
+        sequences = [self.stage.sequences(item) for item in islice(sets[0], _PROBE_AMONG)]
+        shortest = sorted(sequences, key=_tokens)[: 2 // self.stage.sequences_per_item]
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
             sharing = check_sharing(model, [each for item in shortest for each in item], longest_sequence=longest)
@@ -336,47 +350,110 @@ class StageTrainer(Trainer, Generic[Example]):
     ) -> Iterator[list[tuple[int, list[Tensor]]]]:
         """Log-probs of the scored tokens of the wanted items, some at a time, on every process those of all of them.
 
-        Items that begin alike come together, whatever their order in the data.
+        Items that begin alike come together, within as many as are sorted at a time.
         """
         model.to(self.args.device)
-        wanted = sorted(wanted, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
-        step = self.args.per_device_eval_batch_size * self.args.world_size
         title = "Log-probs of the reference" if self.is_world_process_zero() else None
-        for start in with_progress(range(0, len(wanted), step), title, bar=not self.args.disable_tqdm):
-            mine = share_of(wanted[start : start + step], self.args.process_index, self.args.world_size)
+        step = self.args.per_device_eval_batch_size * self.args.world_size
+        steps = self._alike(items, wanted, step)
+        total = -(-len(wanted) // step)
+        for together in with_progress(steps, title, total=total, bar=not self.args.disable_tqdm):
+            mine = share_of(together, self.args.process_index, self.args.world_size)
             found = self.executor.logprobs(self.stage, model, [items[i] for i in mine])
             pairs = list(zip(mine, found, strict=True))
             yield gather_object(pairs) if self.args.world_size > 1 else pairs
 
-    def _examples(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> list[Example] | None:
+    def _alike(self, items: Sequence[Example], wanted: Sequence[int], step: int) -> Iterator[Sequence[int]]:
+        """The wanted items, `step` at a time, sorted by their tokens within each `_STEPS_SORTED` steps."""
+        for start in range(0, len(wanted), step * _STEPS_SORTED):
+            some = wanted[start : start + step * _STEPS_SORTED]
+            in_order = sorted(some, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
+            yield from (in_order[at : at + step] for at in range(0, len(in_order), step))
+
+    @classmethod
+    def tokenize(cls, source: Any, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenized:
+        """Read and tokenise data before there is a model; the trainer takes the result as a data set.
+
+        Args:
+            source: anything `turnpoint.data.Source` takes as origin, or a Source.
+            tokenizer: that of the trainer, with the chat template that it will have there.
+            config: settings of the trainer.
+
+        Raises:
+            DataError: the source is missing, or a row breaks a rule.
+            TemplateError: the template cannot render a record exactly.
+            CheckpointError: the result cannot be written.
+        """
+        return tokenize(
+            source if isinstance(source, Source) else Source(source),
+            tokenizer,
+            cls.kind,
+            max_length=config.max_length,
+            overflow=config.overflow,
+            processes=config.dataset_num_proc,
+            first=config.main_process_first,
+        )
+
+    def _train_examples(
+        self, source: Any, tokenizer: PreTrainedTokenizerBase
+    ) -> Examples[Example] | Stream[Example] | None:
+        origin = source if isinstance(source, Source) else Source(source)
+        if not origin.streams:
+            return self._examples_of(source, "train", tokenizer)
+        self.config.check_stream()
+        return Stream(
+            origin,
+            tokenizer,
+            self.kind,
+            self._examples,
+            max_length=self.config.max_length,
+            overflow=self.config.overflow,
+            processes=self.config.dataset_num_proc,
+        )
+
+    def _examples_of(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> Examples[Example] | None:
         if source is None:
             return None
-        records, notes = self._read(source)
-        prepared = self._prepare(records, Renderer(tokenizer))
-        self.data_report.add(split, name_of(source), len(records), prepared, notes)
-        if not prepared.kept:
+        records: Tokenized = source if isinstance(source, Tokenized) else self.tokenize(source, tokenizer, self.config)
+        self._check_tokenized(records, tokenizer)
+        self.data_report.add(split, records.facts)
+        if not records:
             raise DataError(
                 f"{type(self).__name__}: {split} data: nothing is left to train on;"
-                f" left out {self.data_report.counts(split)}"
+                f" left out {in_words(records.facts.left_out)}"
             )
-        return [self._example(each) for each in prepared.kept]
+        return self._examples(records)
+
+    def _check_tokenized(self, records: Tokenized, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Refuse data that was tokenised in another way than the settings say."""
+        wanted = {
+            **tokenizer_settings(tokenizer),
+            "max_length": self.config.max_length,
+            "overflow": self.config.overflow,
+        }
+        for name, value in records.facts.settings.items():
+            if value != wanted[name]:
+                raise ConfigError(
+                    f"{type(self).__name__}: data of {records.facts.source}: was tokenised with another {name}"
+                    f" ({value!r}, not {wanted[name]!r}); tokenise it with this tokenizer and these settings"
+                )
 
     def _eval_examples(self, source: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
         if isinstance(source, Mapping) and not hasattr(source, "column_names"):
-            return {name: self._examples(each, f"eval {name}", tokenizer) for name, each in source.items()}
-        return self._examples(source, "eval", tokenizer)
+            return {name: self._examples_of(each, f"eval {name}", tokenizer) for name, each in source.items()}
+        return self._examples_of(source, "eval", tokenizer)
 
-    def _eval_items(self, eval_dataset: Any) -> list[Example]:
+    def _eval_set(self, eval_dataset: Any) -> Examples[Example]:
         if eval_dataset is None:
             eval_dataset = self.eval_dataset
         if isinstance(eval_dataset, str) and isinstance(self.eval_dataset, dict) and eval_dataset in self.eval_dataset:
             eval_dataset = self.eval_dataset[eval_dataset]
         if eval_dataset is None:
             raise DataError(f"{type(self).__name__}: eval_dataset: is missing; give it the data to evaluate on")
-        if eval_dataset is self.eval_dataset or any(eval_dataset is each for each in _sets(self.eval_dataset)):
-            items: list[Example] = eval_dataset
-            return items
-        return self._examples(eval_dataset, "evaluate", self.processing_class) or []
+        if not isinstance(eval_dataset, Examples):
+            eval_dataset = self._examples_of(eval_dataset, "evaluate", self.processing_class)
+        examples: Examples[Example] = eval_dataset
+        return examples
 
     def _say_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if line := ensure_tool_template(tokenizer):
@@ -393,12 +470,17 @@ class StageTrainer(Trainer, Generic[Example]):
         self.add_callback(LastLog)
 
     def _attend_along_tree(self, model: nn.Module) -> None:
-        """On CPU, small matrix products in memory that is used again; GPUs have means of their own."""
+        """On CPU, small matrix products in memory that is used again; on GPUs, kernels that skip what nobody sees."""
+        bare = bare_model(model)
         if self.args.device.type == "cpu":
             keep_few_kernels()
             keep_freed_memory()
-            if not attend_along_tree(bare_model(model)):
+            if not attend_along_tree(bare):
                 logger.info("attention along the token tree does not fit this model; it attends as it is configured to")
+        elif self.args.device.type == "cuda":
+            half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision, bare.dtype)
+            if not attend_by_blocks(bare.to(self.args.device), half):
+                logger.info("FlexAttention does not fit this model or this GPU; it attends as it is configured to")
 
     def _row_budget(self) -> int:
         """Most tree tokens of a row."""
@@ -437,7 +519,3 @@ def _sort_keys(sequences: Sequence[ScoredSequence]) -> list[bytes]:
 
 def _sets(eval_dataset: Any) -> list[Any]:
     return list(eval_dataset.values()) if isinstance(eval_dataset, dict) else [eval_dataset]
-
-
-def _all_items(eval_dataset: Any) -> list[Any]:
-    return [item for items in _sets(eval_dataset) if items for item in items]

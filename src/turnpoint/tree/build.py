@@ -4,12 +4,13 @@ Shapes: T nodes of the tree, L tokens of one sequence.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indexes: TypeAlias = NDArray[np.int64]
+TokenIds: TypeAlias = Sequence[int] | NDArray[np.integer[Any]]
 
 
 class TokenTree(NamedTuple):
@@ -22,7 +23,7 @@ class TokenTree(NamedTuple):
     paths: list[Indexes]  # per sequence, in the order given: the node of each of its tokens, [L]
 
 
-def build_tree(sequences: Sequence[Sequence[int]]) -> TokenTree:
+def build_tree(sequences: Sequence[TokenIds]) -> TokenTree:
     """The trie of `sequences`.
 
     In lexicographic order each sequence shares with all those before it exactly what it shares with the last one, so

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from turnpoint.errors import ConfigError
 from turnpoint.tree.attention import TREE_ATTENTION, attention_blocks
 from turnpoint.tree.build import TokenTree
+from turnpoint.tree.flex import FLEX_ATTENTION, filled, flex_mask
 from turnpoint.tree.mask import model_mask, sees_everything_before
 
 
@@ -35,21 +36,27 @@ def bare_model(model: nn.Module) -> Any:
 def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
     """Logits after the nodes `keep` [K], from the model's own head: [K, V].
 
-    A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it.
+    A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it. But
+    FlexAttention is always given the mask of a row of one of few lengths.
     """
     bare = bare_model(model)
     config = bare.config.get_text_config()
-    embeddings = bare.get_input_embeddings().weight
-    positions = torch.from_numpy(tree.position_ids).to(embeddings.device)
-    inputs: dict[str, Any] = {"input_ids": torch.from_numpy(tree.input_ids).to(embeddings.device)[None]}
-    if not is_chain(tree):
-        subtree_end = torch.from_numpy(tree.subtree_end).to(embeddings.device)
-        inputs["position_ids"] = positions[None]
-        inputs["attention_mask"] = model_mask(subtree_end, positions, config, embeddings.dtype)
+    if bare.config._attn_implementation == FLEX_ATTENTION:
+        tree = filled(tree)
+    weight = bare.get_input_embeddings().weight
+    ids, positions, ends = (
+        torch.from_numpy(each).to(weight.device) for each in (tree.input_ids, tree.position_ids, tree.subtree_end)
+    )
+    inputs: dict[str, Any] = {"input_ids": ids[None]}
+    if bare.config._attn_implementation == FLEX_ATTENTION:
+        inputs |= {"position_ids": positions[None], "attention_mask": flex_mask(ends, positions, config)}
+    elif not is_chain(tree):
+        mask = model_mask(ends, positions, config, weight.dtype)
+        inputs |= {"position_ids": positions[None], "attention_mask": mask}
     along_tree = bare.config._attn_implementation == TREE_ATTENTION and sees_everything_before(positions, config)
     if along_tree and not is_compiled_module(model):  # which would be compiled anew for the blocks of each row
         inputs["tree_blocks"] = attention_blocks(tree)
-    logits: Tensor = model(**inputs, logits_to_keep=keep.to(embeddings.device), use_cache=False).logits
+    logits: Tensor = model(**inputs, logits_to_keep=keep.to(weight.device), use_cache=False).logits
     return logits[0]
 
 

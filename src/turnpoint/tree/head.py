@@ -1,4 +1,4 @@
-"""Log-probs inside the model's output head: some rows of logits at a time, computed anew in the backward pass.
+"""Scores of tokens inside the model's output head: some rows of logits at a time, computed anew in the backward pass.
 
 Logits of a row's scored tokens would take their number times the vocabulary. The head itself stays the model's own,
 tied, with a bias or an adapter, sharded or not: only what it returns for the time of one forward is another thing.
@@ -6,7 +6,7 @@ tied, with a bias or an adapter, sharded or not: only what it returns for the ti
 Shapes: K rows of hidden states, D their size, E distinct scored nodes, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from turnpoint.tree.evaluating import evaluating
 from turnpoint.tree.forward import bare_model
-from turnpoint.tree.token_logprobs import token_logprobs
+from turnpoint.tree.token_logprobs import token_scores
 
 LOGITS_AT_ONCE = 256  # rows of logits
 
@@ -39,13 +39,14 @@ def head_is_last(model: nn.Module) -> bool:
 
 
 @contextmanager
-def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor) -> Iterator[None]:
-    """Let the head of a model for which `head_is_last` give log-probs [1, E, 1] in place of logits [1, K, V].
+def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor, statistics: Sequence[str] = ()) -> Iterator[None]:
+    """Let the head of a model for which `head_is_last` give scores [1, E, 1 + N] in place of logits [1, K, V].
 
     Args:
         model: bare or wrapped.
         rows: of each token the row of hidden states that it is scored from, increasing, [E].
         tokens: [E].
+        statistics: N keys of `turnpoint.tree.token_logprobs.STATISTICS`, which follow the log-prob.
     """
     head = bare_model(model).get_output_embeddings()
     replaced = vars(head).get("forward")  # that of a distributed engine
@@ -57,8 +58,8 @@ def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor) -> Iterator[Non
             first, last = torch.searchsorted(rows, rows.new_tensor([start, start + LOGITS_AT_ONCE])).tolist()
             part = hidden[:, start : start + LOGITS_AT_ONCE]
             wanted = rows[first:last] - start, tokens[first:last]
-            parts.append(checkpoint(_logprobs, logits_of, part, *wanted, use_reentrant=False))
-        return torch.cat(parts)[None, :, None]
+            parts.append(checkpoint(_scores, logits_of, part, *wanted, statistics, use_reentrant=False))
+        return torch.cat(parts)[None]
 
     head.forward = forward
     try:
@@ -69,5 +70,7 @@ def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor) -> Iterator[Non
             head.forward = replaced
 
 
-def _logprobs(logits_of: Callable[[Tensor], Tensor], hidden: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
-    return token_logprobs(logits_of(hidden)[0], rows, tokens)
+def _scores(
+    logits_of: Callable[[Tensor], Tensor], hidden: Tensor, rows: Tensor, tokens: Tensor, statistics: Sequence[str]
+) -> Tensor:
+    return token_scores(logits_of(hidden)[0], rows, tokens, statistics)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from turnpoint.tree.build import Indexes, common_prefix, sort_key
+from turnpoint.tree.build import Indexes, TokenIds, common_prefix, sort_key
 
 
 def pack_rows(
-    items: Sequence[Sequence[Sequence[int]]], max_tokens_per_row: int, *, full_at: int | None = None
+    items: Sequence[Sequence[TokenIds]], max_tokens_per_row: int, *, full_at: int | None = None
 ) -> list[list[int]]:
     """Rows of items, filled one after the other in lexicographic order, so that items with equal beginnings meet.
 

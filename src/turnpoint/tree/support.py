@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from turnpoint.tree.attention import TREE_ATTENTION
 from turnpoint.tree.evaluating import evaluating
+from turnpoint.tree.flex import FLEX_ATTENTION
 from turnpoint.tree.forward import bare_model
 from turnpoint.tree.logprobs import ScoredSequence, sequence_logprobs
 from turnpoint.tree.mask import ATTENTIONS, LAYER_LIMITS, layer_kinds
@@ -56,7 +57,7 @@ def _known_obstacle(bare: Any, config: Any, longest_sequence: int | None) -> str
     for kind in layer_kinds(config):
         if kind not in LAYER_LIMITS:
             return f"layers of the kind {kind!r} do not attend along the tree"
-    if config._attn_implementation not in (*ATTENTIONS, TREE_ATTENTION):
+    if config._attn_implementation not in (*ATTENTIONS, TREE_ATTENTION, FLEX_ATTENTION):
         return (
             f"attention {config._attn_implementation!r} takes no mask of the tree; "
             "load the model with attn_implementation='sdpa'"

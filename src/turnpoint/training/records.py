@@ -1,0 +1,167 @@
+"""Tokenised data as it lies in Arrow columns, and what a stage makes of it.
+
+Columns: of each side its token ids and its turns, four numbers a turn; of the record what else a pair carries.
+
+Shapes: N records.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.template import Fit, TokenizedDialogue, TokenizedPair, Turn, fit_dialogues, fit_pairs
+
+Example = TypeVar("Example", covariant=True)
+
+OTHERS = ("shared_turns", "id", "dialogue_id", "source")
+
+
+class Kind(NamedTuple):
+    """What differs between dialogues and pairs.
+
+    Args:
+        name: for progress.
+        record: what is read.
+        fit: how it is tokenised.
+        sides: tokenised -> its sides.
+        others: tokenised -> what else is kept of it: shared turns, id, dialogue id, source.
+        tokenized: from sides and others.
+    """
+
+    name: str
+    record: type[Dialogue] | type[PreferencePair]
+    fit: Callable[..., Fit]
+    sides: Callable[[Any], tuple[TokenizedDialogue, ...]]
+    others: Callable[[Any], tuple[int, str, str, str]]
+    tokenized: Callable[..., Any]
+
+
+DIALOGUES = Kind(
+    "dialogues",
+    Dialogue,
+    fit_dialogues,
+    lambda dialogue: (dialogue,),
+    lambda dialogue: (0, "", "", ""),
+    lambda sides, others: sides[0],
+)
+PAIRS = Kind(
+    "pairs",
+    PreferencePair,
+    fit_pairs,
+    lambda pair: pair[:2],
+    lambda pair: pair[2:],
+    lambda sides, others: TokenizedPair(*sides, *others),
+)
+
+
+@dataclass
+class Facts:
+    """What became of a source.
+
+    Args:
+        source: its name.
+        settings: what its tokens depend on beside it.
+        read: rows.
+        kept: records.
+        longest: tokens of the longest side.
+        content: hash of the tokens and turns of all records, in order.
+        left_out: of each reason how many, and the first of them.
+        shortened: the same of records that are kept, but lost something to `max_length`.
+        notes: what reading changed, one line each.
+    """
+
+    source: str
+    settings: dict[str, Any]
+    read: int = 0
+    kept: int = 0
+    longest: int = 0
+    content: str = ""
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shortened: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Tokenized(Sequence[Any]):
+    """Tokenised dialogues or pairs, made from disk when they are asked for. `tokenize` makes it.
+
+    Attributes:
+        facts: what became of the source.
+    """
+
+    def __init__(self, table: pa.Table, facts: Facts, kind: Kind) -> None:
+        self.facts = facts
+        self._kind = kind
+        self._columns = {name: table.column(name) for name in table.column_names}
+        self._sides = sum(name.startswith("ids_") for name in table.column_names)
+
+    def __len__(self) -> int:
+        return len(self._columns["source"])
+
+    def __getitem__(self, i: Any) -> Any:
+        """Record `i`, counted from the start or, below 0, from the end; no slices."""
+        i = range(len(self))[i]
+        sides = (
+            TokenizedDialogue(self._ints(f"ids_{side}", i), _turns(self._ints(f"turns_{side}", i)))
+            for side in range(self._sides)
+        )
+        return self._kind.tokenized(tuple(sides), tuple(self._columns[name][i].as_py() for name in OTHERS))
+
+    def scored_counts(self, *, from_fork: bool) -> NDArray[np.int64]:
+        """Scored tokens of each side of each record, [N, sides].
+
+        Args:
+            from_fork: of the turns after the shared prompt only.
+        """
+        counts = np.zeros((len(self), self._sides), np.int64)
+        for side in range(self._sides):
+            columns = (self._columns[f"turns_{side}"].chunks, self._columns["shared_turns"].chunks)
+            rows = (row for chunk in zip(*columns, strict=True) for row in zip(*chunk, strict=True))
+            for i, (turns, shared) in enumerate(rows):
+                wanted = _turns(turns.values.to_numpy())[shared.as_py() if from_fork else 0 :]
+                counts[i, side] = sum(max(turn.end - max(turn.start, 1), 0) for turn in wanted if turn.train)
+        return counts
+
+    def groups(self) -> NDArray[np.int64]:
+        """Of each record the number of its dialogue; one of its own where it names none, [N]."""
+        encoded = self._columns["dialogue_id"].combine_chunks().dictionary_encode()
+        numbers = np.asarray(encoded.indices, dtype=np.int64)
+        nameless = np.asarray([name == "" for name in encoded.dictionary.to_pylist()], dtype=bool)[numbers]
+        return np.where(nameless, len(numbers) + np.arange(len(numbers)), numbers)
+
+    def _ints(self, name: str, i: int) -> NDArray[np.int32]:
+        found: NDArray[np.int32] = self._columns[name][i].values.to_numpy()
+        return found
+
+
+class Examples(Sequence[Example]):
+    """Records as a stage trains on them, made when they are asked for.
+
+    Args:
+        records: tokenised.
+        make: an example of a record.
+    """
+
+    def __init__(self, records: Tokenized, make: Callable[[Any], Example]) -> None:
+        self.records = records
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._make(self.records[i])
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return self.records.facts.longest
+
+
+def _turns(numbers: NDArray[np.int32]) -> tuple[Turn, ...]:
+    rows = numbers.reshape(-1, len(Turn._fields)).tolist()
+    return tuple(Turn(start, end, message, bool(train)) for start, end, message, train in rows)

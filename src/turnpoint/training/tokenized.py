@@ -1,0 +1,293 @@
+"""Tokenised data: made once for a source and its settings, kept on disk, read through a memory map.
+
+An entry is a folder named by the hash of all that the tokens depend on:
+
+    records.arrow   a dialogue or a pair in each row, in the order of the source, without those left out
+    facts.json      what became of the source
+
+It is written aside and renamed when it is whole. Data that was handed over in memory stays there: nothing tells it
+apart from other data but to read it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+import turnpoint
+from turnpoint.data import Opened, Source
+from turnpoint.data.changes import Changes
+from turnpoint.data.files import Row
+from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.errors import CheckpointError
+from turnpoint.models.gguf import cache_folder
+from turnpoint.progress import with_progress
+from turnpoint.template import (
+    Fit,
+    Overflow,
+    Renderer,
+)
+from turnpoint.training.records import OTHERS, PAIRS, Facts, Kind, Tokenized
+from turnpoint.workers import map_in_order
+
+Example = TypeVar("Example", covariant=True)
+
+logger = logging.getLogger(__name__)
+
+_ROWS_AT_ONCE = 64  # that a process reads and tokenises
+_ROWS_TOGETHER = 4096  # in one piece of the file
+_SOURCES_NAMED = 5  # for each reason
+_ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
+_DIGEST_BYTES = 16
+
+
+_LISTS = pa.list_(pa.int32())
+
+
+def tokenize(
+    source: Source,
+    tokenizer: PreTrainedTokenizerBase,
+    kind: Kind,
+    *,
+    max_length: int | None,
+    overflow: Overflow,
+    processes: int | None = None,
+    first: Callable[[], Any] | None = None,
+) -> Tokenized:
+    """Read, render and tokenise a source; or find on disk what came of it before.
+
+    Args:
+        source: dialogues or pairs.
+        tokenizer: with its chat template.
+        kind: `DIALOGUES` or `PAIRS`.
+        max_length: most tokens of a side; None for no limit.
+        overflow: see `turnpoint.template.fit_pairs`.
+        processes: that read and tokenise; None: one for each core where there is much to do (`turnpoint.workers`).
+        first: makes a context that the first process of a machine enters before the others, where all share an entry.
+
+    Raises:
+        ConfigError: a setting cannot be honoured.
+        DataError: the source is missing, or a row breaks a rule.
+        TemplateError: the template cannot render a record exactly.
+        CheckpointError: the result cannot be written.
+    """
+    fit, settings = how(tokenizer, kind, max_length, overflow)
+    content = source.content
+    if content is None:
+        making = Making(source, settings, kind)
+        pieces = _joined(making.pieces(fit, processes))
+        return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, kind)
+    key = [kind.name, content, source.format, source.split, source.limit, settings, _code()]
+    entry = cache_folder() / "tokenized" / _digest(json.dumps(key, sort_keys=True).encode())
+    with first() if first is not None else _nothing():
+        if entry.exists():
+            logger.info("%s: tokenised before, read from %s", source.name, entry)
+        else:
+            _write(entry, Making(source, settings, kind), fit, processes)
+    facts = Facts(**json.loads((entry / "facts.json").read_text(encoding="utf-8")))
+    with pa.memory_map(str(entry / "records.arrow")) as file:
+        return Tokenized(pa.ipc.open_file(file).read_all(), facts, kind)
+
+
+def how(
+    tokenizer: PreTrainedTokenizerBase, kind: Kind, max_length: int | None, overflow: Overflow
+) -> tuple[Fit, dict[str, Any]]:
+    """How records are tokenised, and that as plain values; arguments of `tokenize`."""
+    fit = kind.fit(Renderer(tokenizer), max_length=max_length, overflow=overflow)
+    return fit, tokenizer_settings(tokenizer) | {"max_length": max_length, "overflow": overflow}
+
+
+def tokenizer_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What tokens depend on beside the text, as hashes and versions."""
+    template = json.dumps([tokenizer.chat_template, tokenizer.special_tokens_map], sort_keys=True, default=str)
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    vocabulary = backend.to_str() if backend is not None else ""
+    return {
+        "tokenizer": _digest(vocabulary.encode(), template.encode()),
+        "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
+    }
+
+
+class _Batch(NamedTuple):
+    """What came of some rows, as a process sends it."""
+
+    records: pa.RecordBatch
+    read: int
+    longest: int
+    left_out: list[tuple[str, str]]  # reason, source
+    shortened: list[tuple[str, str]]  # how, source
+    changes: Changes
+
+
+class Making:
+    """Tokenises a source piece by piece and keeps account of it."""
+
+    def __init__(self, source: Source, settings: dict[str, Any], kind: Kind) -> None:
+        self.opened: Opened = source.open(kind.record)
+        self.kind = kind
+        self.facts = Facts(source.name, settings)
+        sides = 2 if kind is PAIRS else 1
+        lists = [(f"{what}_{side}", _LISTS) for side in range(sides) for what in ("ids", "turns")]
+        others = [("shared_turns", pa.int32()), *((name, pa.string()) for name in OTHERS[1:])]
+        self.schema = pa.schema(lists + others)
+        self._source = source
+        hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values")), "shared_turns"]
+        self._hashes = {name: hashlib.blake2b(digest_size=_DIGEST_BYTES) for name in hashed}
+
+    def pieces(self, fit: Fit, processes: int | None, *, progress: bool = True) -> Iterator[pa.RecordBatch]:
+        """The records, those of some rows at a time; afterwards `facts` are complete."""
+        work = partial(_tokenized, read=self.opened.read, fit=fit, kind=self.kind, schema=self.schema)
+        title = f"Tokenising {self.kind.name}" if progress else None
+        rows = with_progress(self.opened.rows, title, total=self._source.size if progress else None)
+        for batch in map_in_order(work, _some_at_once(rows), processes=processes):
+            self._account(batch)
+            yield batch.records
+        self.facts.content = _digest(*(each.digest() for each in self._hashes.values()))
+
+    def _account(self, batch: _Batch) -> None:
+        self.facts.read += batch.read
+        self.facts.kept += len(batch.records)
+        self.facts.longest = max(self.facts.longest, batch.longest)
+        self.opened.changes.merge(batch.changes)
+        self.facts.notes = list(self.opened.changes.notes())
+        for counted, found in ((self.facts.left_out, batch.left_out), (self.facts.shortened, batch.shortened)):
+            for reason, source in found:
+                entry = counted.setdefault(reason, {"count": 0, "first": []})
+                entry["count"] += 1
+                entry["first"] += [source] * (len(entry["first"]) < _SOURCES_NAMED)
+        for name in batch.records.schema.names:
+            column = batch.records.column(name)
+            if name in self._hashes:
+                self._hashes[name].update(column.to_numpy().tobytes())
+            elif pa.types.is_list(column.type):
+                self._hashes[f"lengths of {name}"].update(np.diff(column.offsets.to_numpy()).tobytes())
+                self._hashes[f"values of {name}"].update(column.values.to_numpy().tobytes())
+
+
+def _some_at_once(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    rows = iter(rows)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield some
+
+
+def _tokenized(
+    rows: list[Row],
+    *,
+    read: Callable[[Row, Changes], Dialogue | PreferencePair],
+    fit: Fit,
+    kind: Kind,
+    schema: pa.Schema,
+) -> _Batch:
+    """Read, render and tokenise some rows."""
+    changes = Changes()
+    kept: list[Any] = []
+    left_out: list[tuple[str, str]] = []
+    shortened: list[tuple[str, str]] = []
+    for row in rows:
+        record = read(row, changes)
+        source = record.source or record.id
+        tokenized, fault, how = fit(record)
+        if fault is not None:
+            left_out.append((fault, source))
+            continue
+        if how is not None:
+            shortened.append((how, source))
+        kept.append(tokenized)
+    longest = max((len(side.input_ids) for each in kept for side in kind.sides(each)), default=0)
+    return _Batch(_arrow(kept, kind, schema), len(rows), longest, left_out, shortened, changes)
+
+
+def _arrow(kept: list[Any], kind: Kind, schema: pa.Schema) -> pa.RecordBatch:
+    columns: dict[str, pa.Array] = {}
+    for side in range(sum(name.startswith("ids_") for name in schema.names)):
+        dialogues = [kind.sides(each)[side] for each in kept]
+        columns[f"ids_{side}"] = _list_array([np.asarray(each.input_ids, np.int32) for each in dialogues])
+        columns[f"turns_{side}"] = _list_array([np.asarray(each.turns, np.int32).reshape(-1) for each in dialogues])
+    for n, name in enumerate(OTHERS):
+        columns[name] = pa.array([kind.others(each)[n] for each in kept], schema.field(name).type)
+    return pa.record_batch([columns[name] for name in schema.names], schema)
+
+
+def _list_array(lists: list[NDArray[np.int32]]) -> pa.ListArray:
+    ends = np.cumsum([0, *map(len, lists)], dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, np.concatenate([*lists, np.empty(0, np.int32)]))
+
+
+def _joined(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Few large pieces in the place of many small ones, among which a record would have to be searched."""
+    together: list[pa.RecordBatch] = []
+    for piece in pieces:
+        together.append(piece)
+        if sum(map(len, together)) >= _ROWS_TOGETHER:
+            yield pa.concat_batches(together)
+            together = []
+    if together:
+        yield pa.concat_batches(together)
+
+
+def _write(entry: Path, making: Making, fit: Fit, processes: int | None) -> None:
+    """Make an entry aside, and give it its name: the first of two runs wins."""
+    with _kept(entry):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".", dir=entry.parent))
+    try:
+        with _kept(entry), (aside / "records.arrow").open("wb") as file:
+            with pa.ipc.new_file(file, making.schema) as writer:
+                for batch in _joined(making.pieces(fit, processes)):
+                    writer.write_batch(batch)
+            file.flush()
+            os.fsync(file.fileno())
+        with _kept(entry):
+            (aside / "facts.json").write_text(json.dumps(asdict(making.facts)), encoding="utf-8")
+            try:
+                aside.rename(entry)
+            except OSError:
+                if not entry.exists():
+                    raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _kept(entry: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{entry}: tokenised data cannot be kept ({error.strerror or error}); free some space or set"
+            " TURNPOINT_CACHE to another folder"
+        ) from error
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _code() -> str:
+    """Hash of the code that decides on the tokens."""
+    root = Path(next(iter(turnpoint.__path__)))
+    files = sorted(file for room in _ROOMS for file in (root / room).rglob("*") if file.suffix in (".py", ".jinja"))
+    return _digest(*(file.read_bytes() for file in files))
+
+
+def _digest(*parts: bytes) -> str:
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little") + part)
+    return found.hexdigest()
