@@ -2,7 +2,7 @@
 
 The peak is the best rate of matrix products of this model's shapes, measured in the same process. FLOPs are counted by
 torch's counter in a step of its own, so that counting costs no measured time. What is computed anew in the backward
-pass counts there, but for the head, which counts by itself. Making batches is no part of a step.
+pass counts there, but for the head, which counts by itself.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from turnpoint.tree.forward import bare_model
 
 _PEAK_SECONDS = 2.0  # of products of one shape
 _PEAK_ROWS = 1024
+_BATCHES = "batches"
 
 
 class Parts(TrainerCallback):
@@ -43,7 +44,6 @@ class Parts(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start."""
-        self._now = defaultdict(float)
         if state.global_step == 1:
             self._counter = FlopCounterMode(display=False)
             self._counter.__enter__()
@@ -56,8 +56,9 @@ class Parts(TrainerCallback):
             self._counter.__exit__(None, None, None)
             self._counter = None
         elif state.global_step > 1:
-            self._now["rest: rows, losses, clipping"] = whole - sum(self._now.values())
+            self._now["rest: rows, losses, clipping"] = whole + self._now[_BATCHES] - sum(self._now.values())
             self.seconds.append(dict(self._now))
+        self._now = defaultdict(float)
 
     def enter(self, name: str) -> None:
         """A part begins; what runs before it ends is no longer the part's that is open."""
@@ -164,6 +165,7 @@ def _watch(trainer: DPOTrainer, parts: Parts) -> None:
     head.register_full_backward_pre_hook(lambda *_: parts.enter("head, both ways"))
     head.register_full_backward_hook(lambda *_: parts.leave())
     trainer.accelerator.backward = parts.around("backward", trainer.accelerator.backward)
+    trainer.get_batch_samples = parts.around(_BATCHES, trainer.get_batch_samples)
     trainer.create_optimizer()
     trainer.optimizer.step = parts.around("optimiser", trainer.optimizer.step)
 

@@ -17,8 +17,8 @@ from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError, DataError
 from turnpoint.template import Renderer
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, tokenized
-from turnpoint.training.records import DIALOGUES, PAIRS, Tokenized
-from turnpoint.training.tokenized import tokenize
+from turnpoint.training.records import DIALOGUES, PAIRS, Kind, Tokenized
+from turnpoint.training.tokenized import Tokenizing, tokenize
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -40,11 +40,15 @@ def file(tmp_path: Path, pairs: list[PreferencePair]) -> Path:
     return path
 
 
+def how(tokenizer: PreTrainedTokenizerFast, kind: Kind = PAIRS, **settings: Any) -> Tokenizing:
+    return Tokenizing(tokenizer, kind, **{"max_length": None, "overflow": "drop", "processes": None} | settings)
+
+
 @pytest.fixture
 def tokenise(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Tokenized]:
     def run(origin: Any, tokenizer: PreTrainedTokenizerFast = tokenizer, **settings: Any) -> Tokenized:
         source = Source(origin, limit=settings.pop("limit", None))
-        return tokenize(source, tokenizer, PAIRS, **{"max_length": None, "overflow": "drop"} | settings)
+        return tokenize(source, how(tokenizer, **settings))
 
     return run
 
@@ -89,7 +93,7 @@ def test_pairs_are_those_of_the_renderer(
 
 
 def test_dialogues_are_those_of_the_renderer(tokenizer: PreTrainedTokenizerFast, dialogues: list[Dialogue]) -> None:
-    found = tokenize(Source(dialogues), tokenizer, DIALOGUES, max_length=None, overflow="drop")
+    found = tokenize(Source(dialogues), how(tokenizer, DIALOGUES))
     expected = [Renderer(tokenizer).tokenize(dialogue) for dialogue in dialogues]
     assert [(list(each.input_ids), each.turns) for each in found] == expected
 
@@ -251,6 +255,6 @@ def test_many_rows_take_bounded_memory(tokenizer: PreTrainedTokenizerFast, pairs
         for i in range(40 * tokenized._ROWS_AT_ONCE):
             yield Row(row_of(pairs[i % len(pairs)]))
 
-    found = tokenize(Source(rows()), tokenizer, PAIRS, max_length=None, overflow="drop", processes=1)
+    found = tokenize(Source(rows()), how(tokenizer, processes=1))
     assert len(found) == 40 * tokenized._ROWS_AT_ONCE
     assert most <= 3 * tokenized._ROWS_AT_ONCE

@@ -28,6 +28,7 @@ class Kind(NamedTuple):
         name: for progress.
         record: what is read.
         fit: how it is tokenised.
+        side_count: how many sides it has.
         sides: tokenised -> its sides.
         others: tokenised -> what else is kept of it: shared turns, id, dialogue id, source.
         tokenized: from sides and others.
@@ -36,6 +37,7 @@ class Kind(NamedTuple):
     name: str
     record: type[Dialogue] | type[PreferencePair]
     fit: Callable[..., Fit]
+    side_count: int
     sides: Callable[[Any], tuple[TokenizedDialogue, ...]]
     others: Callable[[Any], tuple[int, str, str, str]]
     tokenized: Callable[..., Any]
@@ -45,6 +47,7 @@ DIALOGUES = Kind(
     "dialogues",
     Dialogue,
     fit_dialogues,
+    1,
     lambda dialogue: (dialogue,),
     lambda dialogue: (0, "", "", ""),
     lambda sides, others: sides[0],
@@ -53,6 +56,7 @@ PAIRS = Kind(
     "pairs",
     PreferencePair,
     fit_pairs,
+    2,
     lambda pair: pair[:2],
     lambda pair: pair[2:],
     lambda sides, others: TokenizedPair(*sides, *others),
@@ -97,7 +101,6 @@ class Tokenized(Sequence[Any]):
         self.facts = facts
         self._kind = kind
         self._columns = {name: table.column(name) for name in table.column_names}
-        self._sides = sum(name.startswith("ids_") for name in table.column_names)
 
     def __len__(self) -> int:
         return len(self._columns["source"])
@@ -107,7 +110,7 @@ class Tokenized(Sequence[Any]):
         i = range(len(self))[i]
         sides = (
             TokenizedDialogue(self._ints(f"ids_{side}", i), _turns(self._ints(f"turns_{side}", i)))
-            for side in range(self._sides)
+            for side in range(self._kind.side_count)
         )
         return self._kind.tokenized(tuple(sides), tuple(self._columns[name][i].as_py() for name in OTHERS))
 
@@ -117,8 +120,8 @@ class Tokenized(Sequence[Any]):
         Args:
             from_fork: of the turns after the shared prompt only.
         """
-        counts = np.zeros((len(self), self._sides), np.int64)
-        for side in range(self._sides):
+        counts = np.zeros((len(self), self._kind.side_count), np.int64)
+        for side in range(self._kind.side_count):
             columns = (self._columns[f"turns_{side}"].chunks, self._columns["shared_turns"].chunks)
             rows = (row for chunk in zip(*columns, strict=True) for row in zip(*chunk, strict=True))
             for i, (turns, shared) in enumerate(rows):

@@ -6,13 +6,11 @@ from typing import Any, Generic
 
 import pyarrow as pa
 from torch.utils.data import IterableDataset
-from transformers import PreTrainedTokenizerBase
 
 from turnpoint.data import Source
-from turnpoint.template import Overflow
-from turnpoint.training.records import Example, Examples, Facts, Kind, Tokenized
+from turnpoint.training.records import Example, Examples, Facts, Tokenized
 from turnpoint.training.sampler import share_of
-from turnpoint.training.tokenized import Making, how
+from turnpoint.training.tokenized import Making, Tokenizing
 
 
 class Stream(Generic[Example]):
@@ -20,41 +18,25 @@ class Stream(Generic[Example]):
 
     Args:
         source: that can be read more than once, if there is to be more than one pass.
-        tokenizer: with its chat template.
-        kind: `DIALOGUES` or `PAIRS`.
+        how: it is tokenised; by this process when it is needed, or by as many as are asked for, ahead of that.
         make: examples of some tokenised records.
-        max_length: most tokens of a side; None for no limit.
-        overflow: see `turnpoint.template.fit_pairs`.
-        processes: that read and tokenise, ahead of what is used; None: this one, when it is needed.
 
     Attributes:
         facts: what became of the rows of the first pass, so far.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        tokenizer: PreTrainedTokenizerBase,
-        kind: Kind,
-        make: Callable[[Tokenized], Examples[Example]],
-        *,
-        max_length: int | None,
-        overflow: Overflow,
-        processes: int | None = None,
-    ) -> None:
-        self._fit, settings = how(tokenizer, kind, max_length, overflow)
+    def __init__(self, source: Source, how: Tokenizing, make: Callable[[Tokenized], Examples[Example]]) -> None:
+        self.facts = Facts(source.name, how.settings)
         self._source = source
-        self._kind = kind
+        self._how = how
         self._make = make
-        self._processes = processes or 1
-        self.facts = Facts(source.name, settings)
 
     def __iter__(self) -> Iterator[Example]:
-        making = Making(self._source, self.facts.settings, self._kind)
-        for piece in making.pieces(self._fit, self._processes, progress=False):
+        making = Making(self._source, self._how)
+        for piece in making.pieces(quietly=True):
             if making.facts.read > self.facts.read:
                 self.facts = making.facts
-            yield from self._make(Tokenized(pa.Table.from_batches([piece]), making.facts, self._kind))
+            yield from self._make(Tokenized(pa.Table.from_batches([piece]), making.facts, self._how.kind))
 
 
 class StreamSteps(IterableDataset[Any]):

@@ -13,16 +13,15 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from functools import partial
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,22 +29,16 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 import turnpoint
-from turnpoint.data import Opened, Source
+from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.models.gguf import cache_folder
 from turnpoint.progress import with_progress
-from turnpoint.template import (
-    Fit,
-    Overflow,
-    Renderer,
-)
-from turnpoint.training.records import OTHERS, PAIRS, Facts, Kind, Tokenized
+from turnpoint.template import Fit, Overflow, Renderer
+from turnpoint.training.records import OTHERS, Facts, Kind, Tokenized
 from turnpoint.workers import map_in_order
-
-Example = TypeVar("Example", covariant=True)
 
 logger = logging.getLogger(__name__)
 
@@ -56,71 +49,73 @@ _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
 _DIGEST_BYTES = 16
 
 
-_LISTS = pa.list_(pa.int32())
-
-
-def tokenize(
-    source: Source,
-    tokenizer: PreTrainedTokenizerBase,
-    kind: Kind,
-    *,
-    max_length: int | None,
-    overflow: Overflow,
-    processes: int | None = None,
-    first: Callable[[], Any] | None = None,
-) -> Tokenized:
-    """Read, render and tokenise a source; or find on disk what came of it before.
+@dataclass(frozen=True)
+class Tokenizing:
+    """How the data of a run is tokenised.
 
     Args:
-        source: dialogues or pairs.
         tokenizer: with its chat template.
         kind: `DIALOGUES` or `PAIRS`.
         max_length: most tokens of a side; None for no limit.
         overflow: see `turnpoint.template.fit_pairs`.
         processes: that read and tokenise; None: one for each core where there is much to do (`turnpoint.workers`).
-        first: makes a context that the first process of a machine enters before the others, where all share an entry.
 
     Raises:
         ConfigError: a setting cannot be honoured.
+        TemplateError: a slow tokenizer.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    kind: Kind
+    max_length: int | None
+    overflow: Overflow
+    processes: int | None
+
+    @cached_property
+    def fit(self) -> Fit:
+        """What tokenises a record."""
+        return self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What tokens depend on beside the source, as plain values."""
+        tokenizer: Any = self.tokenizer
+        special = json.dumps([tokenizer.chat_template, tokenizer.special_tokens_map], sort_keys=True, default=str)
+        return {
+            "tokenizer": _digest(tokenizer.backend_tokenizer.to_str().encode(), special.encode()),
+            "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
+            "max_length": self.max_length,
+            "overflow": self.overflow,
+        }
+
+
+def tokenize(source: Source, how: Tokenizing, first: Callable[[], Any] = nullcontext) -> Tokenized:
+    """Read, render and tokenise a source; or find on disk what came of it before.
+
+    Args:
+        source: dialogues or pairs.
+        how: it is tokenised.
+        first: makes a context that the first process of a machine enters before the others, where all share an entry.
+
+    Raises:
         DataError: the source is missing, or a row breaks a rule.
         TemplateError: the template cannot render a record exactly.
         CheckpointError: the result cannot be written.
     """
-    fit, settings = how(tokenizer, kind, max_length, overflow)
     content = source.content
     if content is None:
-        making = Making(source, settings, kind)
-        pieces = _joined(making.pieces(fit, processes))
-        return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, kind)
-    key = [kind.name, content, source.format, source.split, source.limit, settings, _code()]
+        making = Making(source, how)
+        return Tokenized(pa.Table.from_batches(_joined(making.pieces()), making.schema), making.facts, how.kind)
+    key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
     entry = cache_folder() / "tokenized" / _digest(json.dumps(key, sort_keys=True).encode())
-    with first() if first is not None else _nothing():
+    with first():
         if entry.exists():
             logger.info("%s: tokenised before, read from %s", source.name, entry)
         else:
-            _write(entry, Making(source, settings, kind), fit, processes)
+            _write(entry, Making(source, how))
     facts = Facts(**json.loads((entry / "facts.json").read_text(encoding="utf-8")))
     with pa.memory_map(str(entry / "records.arrow")) as file:
-        return Tokenized(pa.ipc.open_file(file).read_all(), facts, kind)
-
-
-def how(
-    tokenizer: PreTrainedTokenizerBase, kind: Kind, max_length: int | None, overflow: Overflow
-) -> tuple[Fit, dict[str, Any]]:
-    """How records are tokenised, and that as plain values; arguments of `tokenize`."""
-    fit = kind.fit(Renderer(tokenizer), max_length=max_length, overflow=overflow)
-    return fit, tokenizer_settings(tokenizer) | {"max_length": max_length, "overflow": overflow}
-
-
-def tokenizer_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What tokens depend on beside the text, as hashes and versions."""
-    template = json.dumps([tokenizer.chat_template, tokenizer.special_tokens_map], sort_keys=True, default=str)
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = backend.to_str() if backend is not None else ""
-    return {
-        "tokenizer": _digest(vocabulary.encode(), template.encode()),
-        "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
-    }
+        return Tokenized(pa.ipc.open_file(file).read_all(), facts, how.kind)
 
 
 class _Batch(NamedTuple):
@@ -135,25 +130,38 @@ class _Batch(NamedTuple):
 
 
 class Making:
-    """Tokenises a source piece by piece and keeps account of it."""
+    """Tokenises a source piece by piece and keeps account of it.
 
-    def __init__(self, source: Source, settings: dict[str, Any], kind: Kind) -> None:
-        self.opened: Opened = source.open(kind.record)
-        self.kind = kind
-        self.facts = Facts(source.name, settings)
-        sides = 2 if kind is PAIRS else 1
-        lists = [(f"{what}_{side}", _LISTS) for side in range(sides) for what in ("ids", "turns")]
+    Attributes:
+        facts: of what was tokenised so far.
+        schema: of the pieces.
+    """
+
+    def __init__(self, source: Source, how: Tokenizing) -> None:
+        self.facts = Facts(source.name, how.settings)
+        lists = [
+            (f"{what}_{side}", pa.list_(pa.int32())) for side in range(how.kind.side_count) for what in ("ids", "turns")
+        ]
         others = [("shared_turns", pa.int32()), *((name, pa.string()) for name in OTHERS[1:])]
         self.schema = pa.schema(lists + others)
         self._source = source
+        self._how = how
+        self._opened = source.open(how.kind.record)
         hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values")), "shared_turns"]
         self._hashes = {name: hashlib.blake2b(digest_size=_DIGEST_BYTES) for name in hashed}
 
-    def pieces(self, fit: Fit, processes: int | None, *, progress: bool = True) -> Iterator[pa.RecordBatch]:
-        """The records, those of some rows at a time; afterwards `facts` are complete."""
-        work = partial(_tokenized, read=self.opened.read, fit=fit, kind=self.kind, schema=self.schema)
-        title = f"Tokenising {self.kind.name}" if progress else None
-        rows = with_progress(self.opened.rows, title, total=self._source.size if progress else None)
+    def pieces(self, *, quietly: bool = False) -> Iterator[pa.RecordBatch]:
+        """The records, those of some rows at a time; afterwards `facts` are complete.
+
+        Args:
+            quietly: without saying how far it has come, and without other processes than those asked for.
+        """
+        how = self._how
+        rows: Iterable[Row] = self._opened.rows
+        if not quietly:
+            rows = with_progress(rows, f"Tokenising {how.kind.name}", total=self._source.size)
+        work = partial(_tokenized, read=self._opened.read, fit=how.fit, kind=how.kind, schema=self.schema)
+        processes = how.processes or (1 if quietly else None)
         for batch in map_in_order(work, _some_at_once(rows), processes=processes):
             self._account(batch)
             yield batch.records
@@ -163,8 +171,8 @@ class Making:
         self.facts.read += batch.read
         self.facts.kept += len(batch.records)
         self.facts.longest = max(self.facts.longest, batch.longest)
-        self.opened.changes.merge(batch.changes)
-        self.facts.notes = list(self.opened.changes.notes())
+        self._opened.changes.merge(batch.changes)
+        self.facts.notes = list(self._opened.changes.notes())
         for counted, found in ((self.facts.left_out, batch.left_out), (self.facts.shortened, batch.shortened)):
             for reason, source in found:
                 entry = counted.setdefault(reason, {"count": 0, "first": []})
@@ -214,7 +222,7 @@ def _tokenized(
 
 def _arrow(kept: list[Any], kind: Kind, schema: pa.Schema) -> pa.RecordBatch:
     columns: dict[str, pa.Array] = {}
-    for side in range(sum(name.startswith("ids_") for name in schema.names)):
+    for side in range(kind.side_count):
         dialogues = [kind.sides(each)[side] for each in kept]
         columns[f"ids_{side}"] = _list_array([np.asarray(each.input_ids, np.int32) for each in dialogues])
         columns[f"turns_{side}"] = _list_array([np.asarray(each.turns, np.int32).reshape(-1) for each in dialogues])
@@ -240,27 +248,24 @@ def _joined(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(together)
 
 
-def _write(entry: Path, making: Making, fit: Fit, processes: int | None) -> None:
+def _write(entry: Path, making: Making) -> None:
     """Make an entry aside, and give it its name: the first of two runs wins."""
     with _kept(entry):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".", dir=entry.parent))
-    try:
-        with _kept(entry), (aside / "records.arrow").open("wb") as file:
-            with pa.ipc.new_file(file, making.schema) as writer:
-                for batch in _joined(making.pieces(fit, processes)):
-                    writer.write_batch(batch)
-            file.flush()
-            os.fsync(file.fileno())
-        with _kept(entry):
+        with tempfile.TemporaryDirectory(prefix=".", dir=entry.parent, ignore_cleanup_errors=True) as folder:
+            aside = Path(folder)
+            with (aside / "records.arrow").open("wb") as file:
+                with pa.ipc.new_file(file, making.schema) as writer:
+                    for piece in _joined(making.pieces()):
+                        writer.write_batch(piece)
+                file.flush()
+                os.fsync(file.fileno())
             (aside / "facts.json").write_text(json.dumps(asdict(making.facts)), encoding="utf-8")
             try:
                 aside.rename(entry)
             except OSError:
                 if not entry.exists():
                     raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -272,11 +277,6 @@ def _kept(entry: Path) -> Iterator[None]:
             f"{entry}: tokenised data cannot be kept ({error.strerror or error}); free some space or set"
             " TURNPOINT_CACHE to another folder"
         ) from error
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _code() -> str:

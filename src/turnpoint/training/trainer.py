@@ -52,7 +52,7 @@ from turnpoint.training.run_folder import (
 )
 from turnpoint.training.sampler import StepSampler, share_of
 from turnpoint.training.stream import Stream, StreamSteps
-from turnpoint.training.tokenized import tokenize, tokenizer_settings
+from turnpoint.training.tokenized import Tokenizing, tokenize
 from turnpoint.tree import ScoredSequence, attend_along_tree, attend_by_blocks
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
@@ -384,15 +384,12 @@ class StageTrainer(Trainer, Generic[Example]):
             TemplateError: the template cannot render a record exactly.
             CheckpointError: the result cannot be written.
         """
-        return tokenize(
-            source if isinstance(source, Source) else Source(source),
-            tokenizer,
-            cls.kind,
-            max_length=config.max_length,
-            overflow=config.overflow,
-            processes=config.dataset_num_proc,
-            first=config.main_process_first,
-        )
+        how = cls._tokenizing(tokenizer, config)
+        return tokenize(source if isinstance(source, Source) else Source(source), how, config.main_process_first)
+
+    @classmethod
+    def _tokenizing(cls, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenizing:
+        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc)
 
     def _train_examples(
         self, source: Any, tokenizer: PreTrainedTokenizerBase
@@ -401,15 +398,7 @@ class StageTrainer(Trainer, Generic[Example]):
         if not origin.streams:
             return self._examples_of(source, "train", tokenizer)
         self.config.check_stream()
-        return Stream(
-            origin,
-            tokenizer,
-            self.kind,
-            self._examples,
-            max_length=self.config.max_length,
-            overflow=self.config.overflow,
-            processes=self.config.dataset_num_proc,
-        )
+        return Stream(origin, self._tokenizing(tokenizer, self.config), self._examples)
 
     def _examples_of(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> Examples[Example] | None:
         if source is None:
@@ -426,11 +415,7 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _check_tokenized(self, records: Tokenized, tokenizer: PreTrainedTokenizerBase) -> None:
         """Refuse data that was tokenised in another way than the settings say."""
-        wanted = {
-            **tokenizer_settings(tokenizer),
-            "max_length": self.config.max_length,
-            "overflow": self.config.overflow,
-        }
+        wanted = self._tokenizing(tokenizer, self.config).settings
         for name, value in records.facts.settings.items():
             if value != wanted[name]:
                 raise ConfigError(
