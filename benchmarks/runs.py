@@ -9,6 +9,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import cycle, islice
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ class Clock(TrainerCallback):
 
 
 def measure(run: dict[str, Any]) -> dict[str, Any]:
-    """Train on the first `steps` × `pairs` pairs of a case, `pairs` a step.
+    """Train on the first `steps` × `pairs` pairs of a case, `pairs` a step; on them again where there are fewer.
 
     Args:
         run: `peer` (turnpoint or trl), `case`, `pairs`, `steps`, `settings` of the peer's DPOConfig; `hh_rlhf` for d;
@@ -67,7 +68,7 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
     model, tokenizer, adapter = load(**run["load"])
     ensure_tool_template(tokenizer)
     renderer = Renderer(tokenizer)
-    data = cases(run.get("hh_rlhf"))[run["case"]](renderer)[: run["pairs"] * run["steps"]]
+    data = list(islice(cycle(cases(run.get("hh_rlhf"))[run["case"]](renderer)), run["pairs"] * run["steps"]))
     data = lengthened(data, renderer, run["length"]) if run.get("length") else data
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
