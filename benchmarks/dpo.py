@@ -45,6 +45,11 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := [case for case in given.cases if case not in cases(given.hh_rlhf)]:
         parser.error(f"--cases {' '.join(unknown)}: known are {' '.join(cases(''))}; d needs --hh_rlhf FILE")
+    options = {option for split in given.splits for option in split.split("+")[1:]}
+    if unknown := sorted(options - {"flash", *_OPTIONS}):
+        parser.error(f"--splits: unknown option {unknown[0]!r}; known are flash, {', '.join(_OPTIONS)}")
+    if "flash" in options and given.model == "demo":
+        parser.error("--splits: +flash needs a GPU and --model with random weights")
     if given.hh_rlhf is not None and not Path(given.hh_rlhf).is_file():
         parser.error(f"--hh_rlhf {given.hh_rlhf}: no such file; it is one of Anthropic/hh-rlhf, unpacked")
     print(f"Python {platform.python_version()}, torch {version('torch')}, transformers {version('transformers')}")
@@ -69,7 +74,7 @@ def _job_of_trl(split: str, weights: dict[str, str]) -> dict[str, Any]:
         batch, accumulation = map(int, numbers.split("x"))
         settings |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
         settings["precompute_ref_log_probs"] = True
-    settings |= {_OPTIONS[name]: True for name in options if name in _OPTIONS}
+    settings |= {_OPTIONS[name]: True for name in options if name != "flash"}
     flash = {"attention": "flash_attention_2"} if "flash" in options else {}
     return {"peer": "trl", "settings": settings, "load": weights | flash}
 

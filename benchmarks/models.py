@@ -22,21 +22,22 @@ LORA = ("llama-8b",)  # trained by an adapter
 
 
 def load(
-    name: str, tokenizer: str = "demo", attention: str = "sdpa", dtype: str = "bfloat16"
+    name: str, tokenizer: str = "demo", attention: str | None = None, dtype: str = "bfloat16"
 ) -> tuple[Any, Any, LoraConfig | None]:
     """A model, its tokenizer, and the adapter to train.
 
     Args:
         name: demo, or a key of `SHAPES`.
         tokenizer: of random weights: demo, or a folder that holds that tokenizer where the model is not installed.
-        attention: of random weights, as transformers names it.
+        attention: as transformers names it; None for SDPA.
         dtype: of random weights.
     """
     if name == "demo":
+        assert attention is None, "flash attention needs a GPU, and random weights"
         return *load_model_and_tokenizer("demo"), None
     torch.manual_seed(0)
     config = LlamaConfig(max_position_embeddings=16384, rope_theta=500000.0, **SHAPES[name])
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention or "sdpa")
     adapter = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     return model, load_tokenizer(tokenizer), adapter if name in LORA else None

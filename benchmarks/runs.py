@@ -13,6 +13,7 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import TrainerCallback
 
 from benchmarks.cases import as_texts, cases, lengthened
@@ -81,7 +82,7 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
         trainer.train()
         whole = time.perf_counter() - start
     sides = [side for pair in data for side in renderer.tokenize_pair(pair)[:2]]
-    weights = sum(p.numel() for name, p in model.named_parameters() if "embed" not in name)
+    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))  # head too
     return {
         "seconds": clock.seconds,
         "before": whole - sum(clock.seconds),

@@ -2,12 +2,13 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from turnpoint import workers
-from turnpoint.errors import DataError
+from turnpoint.errors import ConfigError, DataError
 from turnpoint.workers import map_in_order
 
 
@@ -37,7 +38,7 @@ def test_the_work_is_done_elsewhere() -> None:
 
 
 def test_processes_are_started_for_many_items_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(workers, "cores", lambda *, alone: 2)
     assert set(map_in_order(process, range(workers.FEW))) == {os.getpid()}
     assert os.getpid() not in set(map_in_order(process, range(workers.FEW + 1)))
 
@@ -58,6 +59,7 @@ def test_ranks_of_a_machine_share_itscores(monkeypatch: pytest.MonkeyPatch) -> N
     assert workers.cores() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     assert workers.cores() == 2
+    assert workers.cores(alone=True) == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
     assert workers.cores() == 1
 
@@ -79,3 +81,13 @@ def test_items_are_taken_a_few_ahead_of_the_results(processes: int) -> None:
     assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
     assert next(taken) <= 10 + processes * workers._WAITING
     results.close()
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_process_that_is_killed_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="dataset_num_proc: one of 2 processes was killed"):
+        list(map_in_order(die, range(4), processes=2))

@@ -8,8 +8,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 from typing import Any, TypeVar
+
+from turnpoint.errors import ConfigError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,7 +26,7 @@ _work: Callable[[Any], Any]  # in a worker
 
 
 def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int | None = None, alone: bool = False
 ) -> Generator[Result, None, None]:
     """Results of a function for the items, in their order; the first error ends them.
 
@@ -36,6 +39,10 @@ def map_in_order(
         processes: how many; 1 works here; None takes one for each core that falls to this rank, if there are more than
             `FEW` items. Only Linux forks safely; elsewhere everything runs here, and a number above 1 is said to be
             ignored.
+        alone: the other ranks of this machine wait meanwhile, and leave their cores.
+
+    Raises:
+        ConfigError: a process was killed.
     """
     if sys.platform != "linux":
         if processes not in (None, 1):
@@ -45,29 +52,35 @@ def map_in_order(
     if processes is None:
         first = list(islice(items, FEW + 1))
         items = chain(first, items)
-        processes = cores() if len(first) > FEW else 1
+        processes = cores(alone=alone) if len(first) > FEW else 1
     if processes == 1:
         yield from map(function, items)
         return
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, context, _begin, (function,)) as pool, warnings.catch_warnings():
-        # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
-        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(_do, item))
-                if len(waiting) >= processes * _WAITING:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin, (function,))
+    waiting: deque[Future[Result]] = deque()
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+            pool.submit(int).result()  # all processes are forked now
+        for item in items:
+            waiting.append(pool.submit(_do, item))
+            if len(waiting) >= processes * _WAITING:
                 yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise ConfigError(
+            f"dataset_num_proc: one of {processes} processes was killed, most likely for want of memory; lower it"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def cores() -> int:
-    """Cores of this process, divided among the ranks of this machine."""
-    return max(len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+def cores(*, alone: bool = False) -> int:
+    """Cores of this process, divided among the ranks of this machine unless it works alone."""
+    ranks = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(len(os.sched_getaffinity(0)) // ranks, 1)
 
 
 def _begin(function: Callable[[Any], Any]) -> None:

@@ -1,7 +1,8 @@
 """Data that is used as it comes trains the same model as data that lies on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from tests.training.test_tokenized import row_of
 from transformers import PreTrainedModel
 
 from turnpoint.data import Source
-from turnpoint.dialogue import PreferencePair
-from turnpoint.errors import ConfigError
+from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.errors import ConfigError, DataError
+from turnpoint.template import Renderer
+from turnpoint.training import stream as stream_module
 from turnpoint.training.stream import StreamSteps
 
 ModelFactory = Callable[..., PreTrainedModel]
@@ -75,10 +78,84 @@ def test_what_was_left_out_is_counted_once(
     assert "train data: kept 15 of 16, left out 1 longer than max_length 90 (row 3)" in caplog.text
 
 
-def test_processes_share_out_the_steps() -> None:
-    shares = [list(StreamSteps(range(7), 4, rank=rank, processes=2, drop_last=False)) for rank in range(2)]
-    assert shares == [[[0, 1], [4, 5]], [[2, 3], [6]]]
-    assert list(StreamSteps(range(7), 4, rank=0, processes=1, drop_last=True)) == [[0, 1, 2, 3]]
+def test_processes_share_out_the_steps_of_one_pass_after_the_other() -> None:
+    def one_pass(number: int) -> range:
+        return range(10 * number, 10 * number + 7)
+
+    def steps(rank: int, processes: int, drop_last: bool) -> list[list[int]]:
+        made = StreamSteps(one_pass, 4, rank=rank, processes=processes, drop_last=drop_last)
+        return list(islice(made, 3))
+
+    assert [steps(rank, 2, drop_last=False) for rank in range(2)] == [
+        [[0, 1], [4, 5], [10, 11]],
+        [[2, 3], [6], [12, 13]],
+    ]
+    assert steps(0, 1, drop_last=True) == [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
+
+
+def test_a_shuffled_stream_is_told_the_number_of_the_pass(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    told: list[int] = []
+
+    class Shuffled(list[Any]):
+        def set_epoch(self, number: int) -> None:
+            told.append(number)
+
+    trainer = stages.dpo(tiny_model(), Source(Shuffled(rows), streaming=True), max_steps=5)
+    trainer.train()
+    assert told == [0, 0, 1, 2]  # the first for the probe
+
+
+def test_a_resumed_run_goes_on_in_the_middle_of_a_pass(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    """Six pairs a step, three steps a pass: the checkpoint is in the second one."""
+    settings = SETTINGS | {"per_device_train_batch_size": 6, "max_steps": 7}
+    whole = stages.dpo(tiny_model(), streamed(rows), **settings, save_strategy="steps", save_steps=5)
+    whole.train()
+    resumed = stages.dpo(tiny_model(), streamed(rows), **settings)
+    resumed.train(resume_from_checkpoint=str(stages.folder / "checkpoint-5"))
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_dialogues_are_streamed_too(stages: Any, tiny_model: ModelFactory, dialogues: list[Dialogue]) -> None:
+    """Cut so that one of them keeps a single scored token."""
+    data = [{"messages": [message.openai() for message in dialogue.messages]} for dialogue in dialogues]
+    cut = Renderer(stages.tokenizer).tokenize(dialogues[0]).turns[0].start + 1
+    settings = {"max_steps": 2, "train_sampling_strategy": "sequential", "overflow": "keep_start", "max_length": cut}
+    stream = stages.sft(tiny_model(), streamed(data), **settings)
+    stream.train()
+    whole = stages.sft(tiny_model(), Dataset.from_list(data), **settings)
+    whole.train()
+    assert any(len(item.scored) == 1 for item in whole.train_dataset)
+    assert torch.equal(weights(stream), weights(whole))
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_stream_of_which_nothing_is_left_stops(
+    stages: Any, tiny_model: ModelFactory, rows: Any, endless: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "_HOPELESS", 64)
+
+    class Rows:
+        def __iter__(self) -> Iterator[Any]:
+            return cycle(rows) if endless else iter(rows)
+
+    trainer = stages.dpo(tiny_model(), Source(Rows(), streaming=True), max_steps=2, max_length=5)
+    with pytest.raises(DataError) as error:
+        trainer.train()
+    count = 64 if endless else 16
+    assert str(error.value) == (
+        f"Rows in memory: nothing is left to train on of {count} rows; left out {count} longer than max_length 5"
+        " (row 0, row 1, …)"
+    )
+
+
+def test_what_can_be_read_once_only_is_no_stream(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    with pytest.raises(DataError, match="list_iterator in memory: can be read once only; give a file"):
+        stages.dpo(tiny_model(), Source(iter(rows), streaming=True), max_steps=2)
+
+
+def test_evaluation_needs_an_end(stages: Any, tiny_model: ModelFactory, rows: Any, pairs: Any) -> None:
+    with pytest.raises(ConfigError, match="is a stream, which only train_dataset may be; give a file or a Dataset"):
+        stages.dpo(tiny_model(), pairs, given={"eval_dataset": streamed(rows)})
 
 
 @pytest.mark.parametrize(

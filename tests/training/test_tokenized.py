@@ -1,5 +1,6 @@
 """What is tokenised is found again as it was, kept for exactly what it depends on, and accounted for."""
 
+import copy
 import errno
 import json
 import logging
@@ -228,6 +229,64 @@ def test_a_trainer_takes_what_was_tokenised_for_it_and_nothing_else(
         f"DPOTrainer: data of {file}: was tokenised with another max_length (100, not 99);"
         " tokenise it with this tokenizer and these settings"
     )
+
+
+def test_what_a_call_asked_of_the_tokenizer_last_is_no_other_tokenizer(
+    tiny_model: ModelFactory, tokenizer: PreTrainedTokenizerFast, pairs: list[PreferencePair], stages: Any
+) -> None:
+    ready = DPOTrainer.tokenize(pairs, tokenizer, DPOConfig(**stages.settings()))
+    tokenizer(["ask", "call a table"], padding=True, truncation=True, max_length=3)
+    assert len(stages.dpo(tiny_model(), ready).train_dataset) == 16
+
+
+def test_the_date_counts_where_the_template_writes_it(
+    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dated = copy.deepcopy(tokenizer)
+    dated.chat_template = "{{ strftime_now('%d') }}" + str(tokenizer.chat_template)
+    assert how(tokenizer).settings["date"] is None
+    assert how(dated).settings["date"] is not None
+
+
+def test_an_entry_that_cannot_be_read_is_one_line(tokenise: Any, file: Path, own_cache: Path) -> None:
+    tokenise(file)
+    [entry] = (own_cache / "tokenized").iterdir()
+    (entry / "facts.json").write_text("")
+    with pytest.raises(CheckpointError) as error:
+        tokenise(file)
+    assert str(error.value).startswith(f"{entry}: tokenised data cannot be read (Expecting value")
+    assert str(error.value).endswith("; delete the folder")
+
+
+def test_an_entry_can_be_read_by_whoever_reads_the_cache(tokenise: Any, file: Path, own_cache: Path) -> None:
+    tokenise(file)
+    [entry] = (own_cache / "tokenized").iterdir()
+    assert entry.stat().st_mode == entry.parent.stat().st_mode
+
+
+def test_a_few_rows_of_a_file_are_known_by_these_rows(tokenise: Any, file: Path, read_rows: list[int]) -> None:
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join([lines[0], "\n", *lines[1:]]))
+    first = tokenise(file, limit=3)
+    file.write_text("".join([lines[0], "\n", *lines[1:8]]))
+    assert tokenise(file, limit=3).facts == first.facts
+    assert sum(read_rows) == 3
+    file.write_text("".join([lines[0], "\n", lines[1], *lines[3:]]))
+    assert tokenise(file, limit=3).facts.content != first.facts.content
+
+
+def test_texts_that_utf8_cannot_hold(tokenise: Any, pairs: list[PreferencePair]) -> None:
+    odd = pairs[0].model_copy(update={"id": "a\ud800b"})
+    assert tokenise([odd])[0].id == "a?b"
+
+
+def test_data_of_another_stage_is_refused(
+    tiny_model: ModelFactory, tokenizer: PreTrainedTokenizerFast, dialogues: list[Dialogue], stages: Any
+) -> None:
+    ready = SFTTrainer.tokenize(dialogues, tokenizer, SFTConfig(**stages.settings()))
+    with pytest.raises(DataError) as error:
+        stages.dpo(tiny_model(), ready)
+    assert str(error.value) == "DPOTrainer: data of list in memory: holds dialogues where pairs are needed"
 
 
 def test_wrong_records_are_refused(tokenizer: PreTrainedTokenizerFast, file: Path, stages: Any) -> None:

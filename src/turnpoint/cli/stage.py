@@ -47,6 +47,8 @@ def run_stage(given: Given, stage: Stage) -> None:
     peft_config = adapter(given)
     data = given.build(TrainingDataOptions)
     config.check_beside(peft_config, data.eval_dataset)
+    if data.streaming:
+        config.check_stream()
     sources = _sources(data)
     for source in sources.values():
         source.open(stage.trainer.kind.record)

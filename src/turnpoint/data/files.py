@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,8 +64,14 @@ def file_rows(path: Path, name: str) -> Iterator[Row]:
             f"{name}: only .json and .jsonl files are read (got {path.suffix or 'no suffix'});"
             " load it with the datasets library and hand over the Dataset"
         )
-    try:
+    with _readable(name):
         yield from _line_rows(path, name) if _holds_lines(path) else _whole_rows(path, name)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
@@ -97,13 +104,31 @@ def files_of(folder: Path, split: str, changes: Changes) -> list[Path]:
     return files
 
 
-def content_hash(files: Sequence[Path]) -> str:
-    """Hash of the names and the bytes of files."""
+def content_hash(files: Sequence[Path], limit: int | None) -> str:
+    """Hash of the names and the bytes of files, as far as their first `limit` rows reach.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     found = hashlib.blake2b(digest_size=16)
+    left = limit if limit is not None and hold_lines(files) else None
     for path in files:
-        with path.open("rb") as file:
-            found.update(f"{path.name}:{hashlib.file_digest(file, hashlib.blake2b).hexdigest()}".encode())
+        with _readable(path.name), path.open("rb") as file:
+            found.update(path.name.encode(errors="surrogateescape") + b"\0")
+            if left is None:
+                found.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+                continue
+            for line in file if left else ():
+                found.update(line)
+                left -= bool(line.strip())
+                if not left:
+                    break
     return found.hexdigest()
+
+
+def hold_lines(files: Sequence[Path]) -> bool:
+    """Whether each line of each file is a row."""
+    return all(path.suffix.lower() == ".jsonl" and _holds_lines(path) for path in files)
 
 
 def count_lines(path: Path) -> int:

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple, cast
 
 from turnpoint.data import hub
 from turnpoint.data.changes import Changes
-from turnpoint.data.files import Row, check_no_split, content_hash, count_lines, file_rows, files_of, nearest
+from turnpoint.data.files import (
+    Row,
+    check_no_split,
+    content_hash,
+    count_lines,
+    file_rows,
+    files_of,
+    hold_lines,
+    nearest,
+)
 from turnpoint.data.hub import given_rows
 from turnpoint.data.readers import Reader, keys_of, reader_named, recognise
 from turnpoint.dialogue import Dialogue, PreferencePair
@@ -102,20 +111,20 @@ class Source:
         None where only reading them all would tell.
         """
         if self._found.files:
-            return content_hash(self._found.files)
+            return content_hash(self._found.files, self.limit)
         fingerprint: str | None = getattr(self._found.rows, "_fingerprint", None)
         return fingerprint
 
     @property
     def size(self) -> int | None:
-        """Rows, where that is known without parsing them."""
+        """Rows, where that is known without parsing them; at most so many."""
         files, rows = self._found.files, self._found.rows
         if isinstance(rows, Sized):
             size = len(rows)
-        elif files and all(path.suffix.lower() == ".jsonl" for path in files):
+        elif self.limit is None and files and hold_lines(files):
             size = sum(map(count_lines, files))
         else:
-            return None
+            return self.limit
         return size if self.limit is None else min(size, self.limit)
 
     def open(self, kind: type[Dialogue] | type[PreferencePair] | None = None) -> Opened:

@@ -41,7 +41,7 @@ def embedded_model_file() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where models that were converted and log-probs of references are kept.
+    """Where models that were converted, tokenised data and log-probs of references are kept.
 
     `$TURNPOINT_CACHE`, or `turnpoint` under the user's cache folder.
     """

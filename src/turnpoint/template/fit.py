@@ -55,7 +55,6 @@ class _Kind(NamedTuple):
     map_sides: Callable[..., Any]  # (tokenised, function of a side) -> tokenised
     fault: Callable[..., str | None]
     history: str  # the field that trim_history shortens
-    name: str
 
 
 class Fit(NamedTuple):
@@ -147,10 +146,8 @@ def _pair_fault(pair: TokenizedPair) -> str | None:
     return EQUAL_SIDES if pair.chosen.input_ids == pair.rejected.input_ids else None
 
 
-_DIALOGUE = _Kind(
-    lambda dialogue: (dialogue,), lambda dialogue, change: change(dialogue), _dialogue_fault, "messages", "dialogues"
-)
-_PAIR = _Kind(lambda pair: (pair.chosen, pair.rejected), _map_pair, _pair_fault, "prompt", "pairs")
+_DIALOGUE = _Kind(lambda dialogue: (dialogue,), lambda dialogue, change: change(dialogue), _dialogue_fault, "messages")
+_PAIR = _Kind(lambda pair: (pair.chosen, pair.rejected), _map_pair, _pair_fault, "prompt")
 
 
 def _check_settings(max_length: int | None, overflow: str) -> None:

@@ -31,7 +31,7 @@ _AT_LEAST_ONE = (
     "gradient_accumulation_steps",
     "torch_empty_cache_steps",
 )
-# Settings of a loader that reads, converts and copies batches; here they are lists of token ids, ready in memory.
+# Settings of a loader that reads, converts and copies batches; here they are lists of token ids, ready on disk.
 _OF_THE_LOADER = (
     "dataloader_num_workers",
     "dataloader_prefetch_factor",
@@ -115,8 +115,8 @@ class StageConfig(TrainingArguments):
     dataset_num_proc: int | None = field(
         default=None,
         metadata={
-            "help": "Processes that tokenise the data. Default: one for each core that falls to a rank, for 2000 rows"
-            " and more; changes no token."
+            "help": "Processes that read and tokenise the data. Default: one for each core, from about 1000 rows on;"
+            " one for a stream. Changes no token."
         },
     )
     max_tokens_per_row: int | None = field(
@@ -217,7 +217,7 @@ class StageConfig(TrainingArguments):
             )
         for name in _OF_THE_LOADER:
             if getattr(self, name):
-                raise self._fault(name, "has nothing to do, items are ready in memory", "leave it out")
+                raise self._fault(name, "has nothing to do, items are tokenised already", "leave it out")
         how = self.activation_checkpointing_kwargs
         if self.use_cpu and isinstance(how, dict) and how.get("offload"):
             raise self._fault("activation_checkpointing_kwargs", "offload needs a GPU to move from", "leave it out")

@@ -50,15 +50,11 @@ class PairExample:
     Args:
         chosen: the preferred side.
         rejected: the other side.
-        source: file and line, for messages.
-        dialogue_id: of the dialogue or prompt that the pair comes from.
         reference: log-probs of the scored tokens of both sides under the reference, [S] each, once they are computed.
     """
 
     chosen: Side
     rejected: Side
-    source: str
-    dialogue_id: str = ""
     reference: tuple[Tensor, Tensor] | None = None
 
 
@@ -69,8 +65,7 @@ def pair_example(pair: TokenizedPair, *, first_turn: int) -> PairExample:
         pair: the tokenised pair.
         first_turn: turns before it neither count nor are scored: `pair.shared_turns` from the fork on, 0 for all.
     """
-    sides = _side(pair.chosen, first_turn), _side(pair.rejected, first_turn)
-    return PairExample(*sides, pair.source, pair.dialogue_id)
+    return PairExample(_side(pair.chosen, first_turn), _side(pair.rejected, first_turn))
 
 
 def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:
@@ -244,8 +239,9 @@ class DPOTrainer(StageTrainer[PairExample]):
                     "DPOTrainer: ref_model: is the model itself, which training moves; leave ref_model out for the"
                     " model as it is now"
                 )
-            self._attend_along_tree(self.ref_model)
-            return Reference(frozen(self.ref_model).to(self.args.device))
+            reference = frozen(self.ref_model).to(self.args.device)
+            self._attend_along_tree(reference)
+            return Reference(reference)
         if self.new_adapter:
             return Reference(None)
         return None if self.precomputes else Reference(frozen_copy(self.model))
@@ -288,14 +284,14 @@ class DPOTrainer(StageTrainer[PairExample]):
         counts = pairs.records.scored_counts(from_fork=pairs.from_fork)
         with self.accelerator.local_main_process_first():
             cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype)
-        missing = sorted(set(gather_object(cache.missing())))
-        if missing and cache.reason:
+        missing = np.unique(np.concatenate(gather_object([cache.missing()])))
+        if len(missing) and cache.reason:
             logger.info("log-probs of the reference are computed anew: %s", cache.reason)
         for found in self._logprobs(model, pairs, missing):
             if self.accelerator.is_local_main_process:
                 cache.add(found)
         self.accelerator.wait_for_everyone()
-        assert not cache.missing(), "the pass computed everything, and a process of this machine wrote it down"
+        assert not len(cache.missing()), "the pass computed everything, and a process of this machine wrote it down"
         return cache
 
 

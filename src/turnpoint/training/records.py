@@ -95,11 +95,12 @@ class Tokenized(Sequence[Any]):
 
     Attributes:
         facts: what became of the source.
+        kind: `DIALOGUES` or `PAIRS`.
     """
 
     def __init__(self, table: pa.Table, facts: Facts, kind: Kind) -> None:
         self.facts = facts
-        self._kind = kind
+        self.kind = kind
         self._columns = {name: table.column(name) for name in table.column_names}
 
     def __len__(self) -> int:
@@ -110,9 +111,9 @@ class Tokenized(Sequence[Any]):
         i = range(len(self))[i]
         sides = (
             TokenizedDialogue(self._ints(f"ids_{side}", i), _turns(self._ints(f"turns_{side}", i)))
-            for side in range(self._kind.side_count)
+            for side in range(self.kind.side_count)
         )
-        return self._kind.tokenized(tuple(sides), tuple(self._columns[name][i].as_py() for name in OTHERS))
+        return self.kind.tokenized(tuple(sides), tuple(self._columns[name][i].as_py() for name in OTHERS))
 
     def scored_counts(self, *, from_fork: bool) -> NDArray[np.int64]:
         """Scored tokens of each side of each record, [N, sides].
@@ -120,13 +121,21 @@ class Tokenized(Sequence[Any]):
         Args:
             from_fork: of the turns after the shared prompt only.
         """
-        counts = np.zeros((len(self), self._kind.side_count), np.int64)
-        for side in range(self._kind.side_count):
-            columns = (self._columns[f"turns_{side}"].chunks, self._columns["shared_turns"].chunks)
-            rows = (row for chunk in zip(*columns, strict=True) for row in zip(*chunk, strict=True))
-            for i, (turns, shared) in enumerate(rows):
-                wanted = _turns(turns.values.to_numpy())[shared.as_py() if from_fork else 0 :]
-                counts[i, side] = sum(max(turn.end - max(turn.start, 1), 0) for turn in wanted if turn.train)
+        counts = np.zeros((len(self), self.kind.side_count), np.int64)
+        for side in range(self.kind.side_count):
+            start = 0
+            for turns, shared in zip(
+                self._columns[f"turns_{side}"].chunks, self._columns["shared_turns"].chunks, strict=True
+            ):
+                numbers = turns.flatten().to_numpy().reshape(-1, len(Turn._fields))  # of all turns of the chunk
+                turns_of = turns.value_lengths().to_numpy() // len(Turn._fields)
+                record = np.repeat(np.arange(len(turns)), turns_of)
+                number = np.arange(len(record)) - np.repeat(np.cumsum(turns_of) - turns_of, turns_of)
+                first = np.repeat(shared.to_numpy(), turns_of) if from_fork else 0
+                begin, end, _, train = numbers.T
+                scored = np.maximum(end - np.maximum(begin, 1), 0) * train * (number >= first)
+                counts[start : start + len(turns), side] = np.bincount(record, scored, len(turns))
+                start += len(turns)
         return counts
 
     def groups(self) -> NDArray[np.int64]:

@@ -97,12 +97,11 @@ class ReferenceCache:
             self._make(key)
         self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
 
-    def missing(self) -> list[int]:
-        """Items whose log-probs are not there yet."""
+    def missing(self) -> NDArray[np.int64]:
+        """Items whose log-probs are not there yet, increasing."""
         with self._kept():
             done = np.fromfile(self.entry / "done", np.uint8)
-        found: list[int] = np.flatnonzero(done == 0).tolist()
-        return found
+        return np.flatnonzero(done == 0)
 
     def add(self, found: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
         """Keep the log-probs of items, [S] for each of their sequences."""

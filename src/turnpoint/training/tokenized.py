@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import islice
@@ -33,7 +34,7 @@ from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
 from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.errors import CheckpointError
+from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.models.gguf import cache_folder
 from turnpoint.progress import with_progress
 from turnpoint.template import Fit, Overflow, Renderer
@@ -49,7 +50,7 @@ _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
 _DIGEST_BYTES = 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tokenizing:
     """How the data of a run is tokenised.
 
@@ -59,6 +60,10 @@ class Tokenizing:
         max_length: most tokens of a side; None for no limit.
         overflow: see `turnpoint.template.fit_pairs`.
         processes: that read and tokenise; None: one for each core where there is much to do (`turnpoint.workers`).
+        bars: whether a terminal shows a bar.
+
+    Attributes:
+        fit: tokenises a record.
 
     Raises:
         ConfigError: a setting cannot be honoured.
@@ -69,20 +74,22 @@ class Tokenizing:
     kind: Kind
     max_length: int | None
     overflow: Overflow
-    processes: int | None
+    processes: int | None = None
+    bars: bool = True
 
-    @cached_property
-    def fit(self) -> Fit:
-        """What tokenises a record."""
-        return self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
+    def __post_init__(self) -> None:
+        self.fit = self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What tokens depend on beside the source, as plain values."""
         tokenizer: Any = self.tokenizer
-        special = json.dumps([tokenizer.chat_template, tokenizer.special_tokens_map], sort_keys=True, default=str)
+        template = str(tokenizer.chat_template)
+        # What a call asked for last is not what this one asks for.
+        backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         return {
-            "tokenizer": _digest(tokenizer.backend_tokenizer.to_str().encode(), special.encode()),
+            "tokenizer": _digest(_plain([backend, template, tokenizer.special_tokens_map])),
+            "date": date.today().isoformat() if "strftime_now" in template else None,
             "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
             "max_length": self.max_length,
             "overflow": self.overflow,
@@ -93,29 +100,30 @@ def tokenize(source: Source, how: Tokenizing, first: Callable[[], Any] = nullcon
     """Read, render and tokenise a source; or find on disk what came of it before.
 
     Args:
-        source: dialogues or pairs.
+        source: dialogues or pairs, that come to an end.
         how: it is tokenised.
         first: makes a context that the first process of a machine enters before the others, where all share an entry.
 
     Raises:
+        ConfigError: the source is a stream.
         DataError: the source is missing, or a row breaks a rule.
         TemplateError: the template cannot render a record exactly.
-        CheckpointError: the result cannot be written.
+        CheckpointError: the result cannot be written or read.
     """
+    if source.streams:
+        raise ConfigError(f"{source.name}: is a stream, which only train_dataset may be; give a file or a Dataset")
     content = source.content
     if content is None:
         making = Making(source, how)
         return Tokenized(pa.Table.from_batches(_joined(making.pieces()), making.schema), making.facts, how.kind)
-    key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
-    entry = cache_folder() / "tokenized" / _digest(json.dumps(key, sort_keys=True).encode())
+    key = [how.kind.name, source.name, content, source.format, source.split, source.limit, how.settings, _code()]
+    entry = cache_folder() / "tokenized" / _digest(_plain(key))
     with first():
         if entry.exists():
             logger.info("%s: tokenised before, read from %s", source.name, entry)
         else:
             _write(entry, Making(source, how))
-    facts = Facts(**json.loads((entry / "facts.json").read_text(encoding="utf-8")))
-    with pa.memory_map(str(entry / "records.arrow")) as file:
-        return Tokenized(pa.ipc.open_file(file).read_all(), facts, how.kind)
+    return _read(entry, how.kind)
 
 
 class _Batch(NamedTuple):
@@ -150,19 +158,21 @@ class Making:
         hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values")), "shared_turns"]
         self._hashes = {name: hashlib.blake2b(digest_size=_DIGEST_BYTES) for name in hashed}
 
-    def pieces(self, *, quietly: bool = False) -> Iterator[pa.RecordBatch]:
+    def pieces(self, *, ahead: bool = True) -> Iterator[pa.RecordBatch]:
         """The records, those of some rows at a time; afterwards `facts` are complete.
 
         Args:
-            quietly: without saying how far it has come, and without other processes than those asked for.
+            ahead: as fast as the machine can, saying how far it has come; False: as they are used, in this process
+                unless others are asked for.
         """
         how = self._how
         rows: Iterable[Row] = self._opened.rows
-        if not quietly:
-            rows = with_progress(rows, f"Tokenising {how.kind.name}", total=self._source.size)
+        if ahead:
+            rows = with_progress(rows, f"Tokenising {how.kind.name}", total=self._source.size, bar=how.bars)
         work = partial(_tokenized, read=self._opened.read, fit=how.fit, kind=how.kind, schema=self.schema)
-        processes = how.processes or (1 if quietly else None)
-        for batch in map_in_order(work, _some_at_once(rows), processes=processes):
+        processes = how.processes or (None if ahead else 1)
+        shared = self._source.content is not None  # by ranks, which wait for the first
+        for batch in map_in_order(work, _some_at_once(rows), processes=processes, alone=shared):
             self._account(batch)
             yield batch.records
         self.facts.content = _digest(*(each.digest() for each in self._hashes.values()))
@@ -227,8 +237,13 @@ def _arrow(kept: list[Any], kind: Kind, schema: pa.Schema) -> pa.RecordBatch:
         columns[f"ids_{side}"] = _list_array([np.asarray(each.input_ids, np.int32) for each in dialogues])
         columns[f"turns_{side}"] = _list_array([np.asarray(each.turns, np.int32).reshape(-1) for each in dialogues])
     for n, name in enumerate(OTHERS):
-        columns[name] = pa.array([kind.others(each)[n] for each in kept], schema.field(name).type)
+        columns[name] = pa.array([_storable(kind.others(each)[n]) for each in kept], schema.field(name).type)
     return pa.record_batch([columns[name] for name in schema.names], schema)
+
+
+def _storable(value: int | str) -> int | str:
+    """The value without lone surrogates, which a JSON string may hold and UTF-8 may not."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _list_array(lists: list[NDArray[np.int32]]) -> pa.ListArray:
@@ -252,20 +267,41 @@ def _write(entry: Path, making: Making) -> None:
     """Make an entry aside, and give it its name: the first of two runs wins."""
     with _kept(entry):
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=entry.parent, ignore_cleanup_errors=True) as folder:
-            aside = Path(folder)
-            with (aside / "records.arrow").open("wb") as file:
-                with pa.ipc.new_file(file, making.schema) as writer:
-                    for piece in _joined(making.pieces()):
-                        writer.write_batch(piece)
-                file.flush()
-                os.fsync(file.fileno())
+        scratch = tempfile.TemporaryDirectory(prefix=".", dir=entry.parent, ignore_cleanup_errors=True)
+    with scratch as name:
+        aside = Path(name)
+        with _kept(entry):
+            aside.chmod(entry.parent.stat().st_mode)  # others may read what they could have made
+            records = (aside / "records.arrow").open("wb")
+        with records, pa.ipc.new_file(records, making.schema) as writer:
+            for piece in _joined(making.pieces()):
+                with _kept(entry):
+                    writer.write_batch(piece)
+        with _kept(entry):
             (aside / "facts.json").write_text(json.dumps(asdict(making.facts)), encoding="utf-8")
+            for file in aside.iterdir():
+                _sync(file)
             try:
                 aside.rename(entry)
             except OSError:
                 if not entry.exists():
                     raise
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _read(entry: Path, kind: Kind) -> Tokenized:
+    try:
+        facts = Facts(**json.loads((entry / "facts.json").read_text(encoding="utf-8")))
+        with pa.memory_map(str(entry / "records.arrow")) as file:
+            return Tokenized(pa.ipc.open_file(file).read_all(), facts, kind)
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise CheckpointError(
+            f"{entry}: tokenised data cannot be read ({' '.join(str(error).split()):.200}); delete the folder"
+        ) from error
 
 
 @contextmanager
@@ -280,10 +316,15 @@ def _kept(entry: Path) -> Iterator[None]:
 
 
 def _code() -> str:
-    """Hash of the code that decides on the tokens."""
+    """Hash of the code that decides on the tokens, and on how they lie on disk."""
     root = Path(next(iter(turnpoint.__path__)))
-    files = sorted(file for room in _ROOMS for file in (root / room).rglob("*") if file.suffix in (".py", ".jinja"))
-    return _digest(*(file.read_bytes() for file in files))
+    files = [file for room in _ROOMS for file in (root / room).rglob("*") if file.suffix in (".py", ".jinja")]
+    files += [root / "training" / f"{name}.py" for name in ("records", "tokenized")]
+    return _digest(*(file.read_bytes() for file in sorted(files)))
+
+
+def _plain(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
 
 
 def _digest(*parts: bytes) -> str:

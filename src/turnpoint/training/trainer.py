@@ -203,13 +203,13 @@ class StageTrainer(Trainer, Generic[Example]):
         assert self.train_dataset is not None
         if isinstance(self.train_dataset, Stream):
             steps = StreamSteps(
-                self.train_dataset,
+                self.train_dataset.one_pass,
                 self.args.per_device_train_batch_size * self.args.world_size,
                 rank=self.args.process_index,
                 processes=self.args.world_size,
                 drop_last=self.args.dataloader_drop_last,
             )
-            return DataLoader(steps, batch_size=None)
+            return DataLoader(steps, batch_size=None, collate_fn=list)
         strategy = getattr(self.args, "train_sampling_strategy", "random")
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = StepSampler(
@@ -319,7 +319,8 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _prepare_run(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> None:
         if not self._probed:
-            self.executor.shared = self._probe_sharing(sets)
+            everything = [*sets, *filter(None, [self.train_dataset, *_sets(self.eval_dataset)])]
+            self.executor.shared = self._probe_sharing(cast("list[Examples[Example]]", everything))
             self.executor.chunked = self._can_chunk()
             self._probed = True
         self._before_run([each for each in sets if isinstance(each, Examples)])
@@ -336,7 +337,8 @@ class StageTrainer(Trainer, Generic[Example]):
         """Compare the token tree with plain sequences on short items among the first; say so when they differ."""
         known = [each.longest if isinstance(each, Examples) else self.config.max_length for each in sets]
         longest = None if None in known else max(filter(None, known))
-        sequences = [self.stage.sequences(item) for item in islice(sets[0], _PROBE_AMONG)]
+        first = sets[0] if isinstance(sets[0], Examples) else sets[0].one_pass(0)
+        sequences = [self.stage.sequences(item) for item in islice(first, _PROBE_AMONG)]
         shortest = sorted(sequences, key=_tokens)[: 2 // self.stage.sequences_per_item]
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
@@ -346,7 +348,7 @@ class StageTrainer(Trainer, Generic[Example]):
         return sharing.shared
 
     def _logprobs(
-        self, model: nn.Module, items: Sequence[Example], wanted: Sequence[int]
+        self, model: nn.Module, items: Sequence[Example], wanted: NDArray[np.int64]
     ) -> Iterator[list[tuple[int, list[Tensor]]]]:
         """Log-probs of the scored tokens of the wanted items, some at a time, on every process those of all of them.
 
@@ -363,10 +365,10 @@ class StageTrainer(Trainer, Generic[Example]):
             pairs = list(zip(mine, found, strict=True))
             yield gather_object(pairs) if self.args.world_size > 1 else pairs
 
-    def _alike(self, items: Sequence[Example], wanted: Sequence[int], step: int) -> Iterator[Sequence[int]]:
+    def _alike(self, items: Sequence[Example], wanted: NDArray[np.int64], step: int) -> Iterator[list[int]]:
         """The wanted items, `step` at a time, sorted by their tokens within each `_STEPS_SORTED` steps."""
         for start in range(0, len(wanted), step * _STEPS_SORTED):
-            some = wanted[start : start + step * _STEPS_SORTED]
+            some = wanted[start : start + step * _STEPS_SORTED].tolist()
             in_order = sorted(some, key=lambda i: _sort_keys(self.stage.sequences(items[i])))
             yield from (in_order[at : at + step] for at in range(0, len(in_order), step))
 
@@ -389,7 +391,8 @@ class StageTrainer(Trainer, Generic[Example]):
 
     @classmethod
     def _tokenizing(cls, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenizing:
-        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc)
+        bars = not config.disable_tqdm and config.local_process_index == 0
+        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc, bars)
 
     def _train_examples(
         self, source: Any, tokenizer: PreTrainedTokenizerBase
@@ -414,7 +417,12 @@ class StageTrainer(Trainer, Generic[Example]):
         return self._examples(records)
 
     def _check_tokenized(self, records: Tokenized, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Refuse data that was tokenised in another way than the settings say."""
+        """Refuse data that was tokenised in another way than the settings say, or for another stage."""
+        if records.kind != self.kind:
+            raise DataError(
+                f"{type(self).__name__}: data of {records.facts.source}: holds {records.kind.name} where"
+                f" {self.kind.name} are needed"
+            )
         wanted = self._tokenizing(tokenizer, self.config).settings
         for name, value in records.facts.settings.items():
             if value != wanted[name]:
@@ -462,10 +470,11 @@ class StageTrainer(Trainer, Generic[Example]):
             keep_freed_memory()
             if not attend_along_tree(bare):
                 logger.info("attention along the token tree does not fit this model; it attends as it is configured to")
-        elif self.args.device.type == "cuda":
+        elif bare.device.type == "cuda":  # elsewhere an engine will put it there, in parts
             half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision, bare.dtype)
-            if not attend_by_blocks(bare.to(self.args.device), half):
-                logger.info("FlexAttention does not fit this model or this GPU; it attends as it is configured to")
+            with self.accelerator.autocast():
+                if not attend_by_blocks(bare, half):
+                    logger.info("FlexAttention does not fit this model or GPU; it attends as it is configured to")
 
     def _row_budget(self) -> int:
         """Most tree tokens of a row."""

@@ -16,7 +16,8 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers.integrations.flex_attention import flex_attention_forward
 
 from turnpoint.tree.build import TokenTree, build_tree
-from turnpoint.tree.mask import layer_kinds, tree_mask
+from turnpoint.tree.evaluating import evaluating
+from turnpoint.tree.mask import LAYER_LIMITS, layer_kinds, model_mask, tree_mask
 
 FLEX_ATTENTION = "flex_attention"
 
@@ -64,28 +65,24 @@ def flex_mask(subtree_end: Tensor, position_ids: Tensor, config: Any) -> BlockMa
 
 def _seen(kind: str, subtree_end: Tensor, position_ids: Tensor, config: Any) -> Visible:
     """Whether a query sees a key: what `turnpoint.tree.mask` says of all pairs, for one pair of indexes."""
-
-    def along_tree(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (key <= query) & (query < subtree_end[key])
-
+    visible = _along_tree(subtree_end)
     if kind == "full_attention":
-        return along_tree
-    window = int(getattr(config, "sliding_window", None) or 0)
-    chunk = int(getattr(config, "attention_chunk_size", None) or 0)
+        return visible
+    if kind == "sliding_attention":
+        window = int(config.sliding_window)
+        return lambda b, h, i, j: visible(b, h, i, j) & (position_ids[i] - position_ids[j] < window)
+    chunk = int(config.attention_chunk_size)
+    return lambda b, h, i, j: visible(b, h, i, j) & (position_ids[i] // chunk == position_ids[j] // chunk)
 
-    def in_window(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return along_tree(batch, head, query, key) & (position_ids[query] - position_ids[key] < window)
 
-    def in_chunk(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return along_tree(batch, head, query, key) & (position_ids[query] // chunk == position_ids[key] // chunk)
-
-    return {"sliding_attention": in_window, "chunked_attention": in_chunk}[kind]
+def _along_tree(subtree_end: Tensor) -> Visible:
+    return lambda batch, head, query, key: (key <= query) & (query < subtree_end[key])
 
 
 def attend_by_blocks(model: Any, dtype: torch.dtype) -> bool:
     """Let a model of transformers that attends by SDPA attend by FlexAttention from now on, where that can be.
 
-    It is tried first, forward and backward: kernels are compiled for the GPU at hand.
+    It is tried first: kernels are compiled for the GPU at hand, forward and backward, and the model's logits compared.
 
     Args:
         model: bare, on its GPU.
@@ -101,40 +98,52 @@ def attend_by_blocks(model: Any, dtype: torch.dtype) -> bool:
         not model._supports_flex_attn
         or dtype not in (torch.bfloat16, torch.float16)
         or {model.config._attn_implementation, config._attn_implementation} != {"sdpa"}
+        or any(kind not in LAYER_LIMITS for kind in layer_kinds(config))
         or getattr(config, "attention_dropout", None)
     ):
         return False
     try:
-        same = _gives_what_sdpa_gives(model, config, dtype)
+        same = _has_its_gradients(model, config, dtype) and _gives_the_same_by_blocks(model, config)
     except Exception:  # whatever compilers raise
         same = False
-    if same:
-        model.set_attn_implementation(FLEX_ATTENTION)
+    if not same:
+        model.set_attn_implementation("sdpa")
     return same
 
 
-def _gives_what_sdpa_gives(model: Any, config: Any, dtype: torch.dtype) -> bool:
-    """Compare outputs and gradients on a fork of random numbers."""
+def _gives_the_same_by_blocks(model: Any, config: Any) -> bool:
+    """Switch the model over and compare logits of a forked row with those of SDPA."""
+    tree = filled(build_tree([range(1, 40), [*range(1, 20), *range(60, 80)]]))
+    ids, positions, ends = (
+        torch.from_numpy(each).to(model.device) for each in (tree.input_ids, tree.position_ids, tree.subtree_end)
+    )
+    inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+    with torch.no_grad(), evaluating(model):
+        expected = model(**inputs, attention_mask=model_mask(ends, positions, config, model.dtype)).logits
+        model.set_attn_implementation(FLEX_ATTENTION)
+        found = model(**inputs, attention_mask=flex_mask(ends, positions, config)).logits
+    return bool((found - expected).abs().amax() <= torch.finfo(torch.bfloat16).eps ** 0.5 * expected.abs().amax())
+
+
+def _has_its_gradients(model: Any, config: Any, dtype: torch.dtype) -> bool:
+    """Compare outputs and gradients of one attention over a fork of random numbers with those of SDPA."""
     trunk = list(range(_BLOCK))
     tree = filled(build_tree([[*trunk, *trunk], [*trunk, *reversed(trunk)]]))
-    ends, positions = (torch.from_numpy(each).to(model.device) for each in (tree.subtree_end, tree.position_ids))
+    ends = torch.from_numpy(tree.subtree_end).to(model.device)
     heads, shared = config.num_attention_heads, config.num_key_value_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     query, key, value = (
         torch.randn(1, count, len(ends), size, device=model.device, dtype=dtype, requires_grad=True)
         for count in (heads, shared, shared)
     )
-    blocks = _block_mask(_seen("full_attention", ends, positions, config), ends)
-    flex, _ = flex_attention_forward(model, query, key, value, blocks)
+    flex, _ = flex_attention_forward(model, query, key, value, _block_mask(_along_tree(ends), ends))
     plain = functional.scaled_dot_product_attention(query, key, value, tree_mask(ends), enable_gqa=heads != shared)
-    pairs = [(flex, plain.transpose(1, 2))]
-    pairs += zip(
-        *(torch.autograd.grad(each.float().square().mean(), (query, key, value)) for each in pairs[0]), strict=True
-    )
+    ways = (flex, plain.transpose(1, 2))
+    gradients = (torch.autograd.grad(each.float().square().mean(), (query, key, value)) for each in ways)
     noise = 8 * torch.finfo(dtype).eps
-    return all(bool((a - b).abs().amax() <= noise * b.abs().amax()) for a, b in pairs)
+    return all((a - b).abs().amax() <= noise * b.abs().amax() for a, b in [ways, *zip(*gradients, strict=True)])
 
 
 def _block_mask(seen: Visible, like: Tensor) -> BlockMask:
-    """For a row of as many nodes as `like`, on its device. Only on CUDA it is made without making the whole square."""
-    return create_block_mask(seen, None, None, len(like), len(like), like.device, _compile=like.is_cuda)
+    """For a row of as many nodes as `like`, on its device; the whole square is made on the way, one bit a byte."""
+    return create_block_mask(seen, None, None, len(like), len(like), like.device)
