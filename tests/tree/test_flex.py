@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention.flex_attention import flex_attention
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from turnpoint.tree import ScoredSequence, build_tree, check_sharing, flex, sequence_logprobs, tree_mask
 from turnpoint.tree.mask import model_mask
@@ -80,3 +81,29 @@ def test_only_models_that_can_are_switched_over(tiny_model: Build) -> None:
     assert not flex.attend_by_blocks(model, torch.float32)
     assert not flex.attend_by_blocks(model, torch.bfloat16)  # no gradients on CPU
     assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="kernels of FlexAttention have gradients on GPUs only")
+def test_gradients_on_a_gpu_are_those_of_sdpa() -> None:
+    """In bfloat16, rows of several lengths, several times; what differs is rounding."""
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, initializer_range=0.2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).to("cuda", torch.bfloat16)
+    rows = [
+        [ScoredSequence([3, *(i % 60 for i in range(end)), last], np.arange(1, end)) for last in (5, 7)]
+        for end in (20, 300, 900)
+    ]
+
+    def gradients() -> list[Any]:
+        model.zero_grad()
+        for row in rows * 2:
+            torch.cat(sequence_logprobs(model, row)).mean().backward()
+        return [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+    expected = gradients()
+    assert flex.attend_by_blocks(model, torch.bfloat16)
+    for found, wanted in zip(gradients(), expected, strict=True):
+        assert (found - wanted).float().norm() < 0.05 * wanted.float().norm()
