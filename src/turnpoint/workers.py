@@ -20,13 +20,14 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 FEW = 16  # items up to which processes are not worth starting
+_FEWER = "lower the number of processes, dataset_num_proc in training"
 _WAITING = 4  # items of each process that are worked on, or done and not yet taken
 
 _work: Callable[[Any], Any]  # in a worker
 
 
 def map_in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], *, processes: int | None = None, alone: bool = False
+    function: Callable[[Item], Result], items: Iterable[Item], processes: int
 ) -> Generator[Result, None, None]:
     """Results of a function for the items, in their order; the first error ends them.
 
@@ -36,33 +37,25 @@ def map_in_order(
     Args:
         function: without side effects; computes nothing with torch, whose threads a fork does not have.
         items: to work through, each worth some milliseconds.
-        processes: how many; 1 works here; None takes one for each core that falls to this rank, if there are more than
-            `FEW` items. Only Linux forks safely; elsewhere everything runs here, and a number above 1 is said to be
-            ignored.
-        alone: the other ranks of this machine wait meanwhile, and leave their cores.
+        processes: how many; with 1, and where there are no more than `FEW` items, all is done here. Only Linux forks
+            safely; elsewhere all is done here too, and a number above 1 is said to be ignored.
 
     Raises:
-        ConfigError: a process was killed.
+        ConfigError: a process was killed, or cannot be started.
     """
-    if sys.platform != "linux":
-        if processes not in (None, 1):
-            logger.warning("%d processes are asked for and 1 is used: only Linux forks safely", processes)
+    if sys.platform != "linux" and processes > 1:
+        logger.warning("%d processes are asked for and 1 is used: only Linux forks safely", processes)
         processes = 1
     items = iter(items)
-    if processes is None:
-        first = list(islice(items, FEW + 1))
-        items = chain(first, items)
-        processes = cores(alone=alone) if len(first) > FEW else 1
-    if processes == 1:
+    first = list(islice(items, FEW + 1)) if processes > 1 else []
+    items = chain(first, items)
+    if len(first) <= FEW:
         yield from map(function, items)
         return
     pool = ProcessPoolExecutor(processes, multiprocessing.get_context("fork"), _begin, (function,))
     waiting: deque[Future[Result]] = deque()
     try:
-        with warnings.catch_warnings():
-            # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
-            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
-            pool.submit(int).result()  # all processes are forked now
+        _start(pool)
         for item in items:
             waiting.append(pool.submit(_do, item))
             if len(waiting) >= processes * _WAITING:
@@ -71,16 +64,31 @@ def map_in_order(
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise ConfigError(
-            f"dataset_num_proc: one of {processes} processes was killed, most likely for want of memory; lower it"
+            f"one of {processes} processes was killed, most likely for want of memory; {_FEWER}"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def cores(*, alone: bool = False) -> int:
-    """Cores of this process, divided among the ranks of this machine unless it works alone."""
-    ranks = 1 if alone else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(len(os.sched_getaffinity(0)) // ranks, 1)
+def cores_of_machine() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def cores_of_rank() -> int:
+    """The same, divided among the ranks of this machine."""
+    return max(cores_of_machine() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+
+
+def _start(pool: ProcessPoolExecutor) -> None:
+    """Fork all processes now."""
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads that a fork lacks: here those of torch, which are not used.
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+        try:
+            pool.submit(int).result()
+        except OSError as error:
+            raise ConfigError(f"processes cannot be started ({error.strerror}); {_FEWER}") from error
 
 
 def _begin(function: Callable[[Any], Any]) -> None:

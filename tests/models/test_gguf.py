@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from tests.cli.tiny import tokenizer as make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from turnpoint.cache import cache_folder
 from turnpoint.errors import CheckpointError
 from turnpoint.models import gguf, load_model, load_model_and_tokenizer, load_tokenizer, loadable_name
 
@@ -221,8 +222,8 @@ def test_the_tokenizer_of_the_embedded_model() -> None:
 def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     monkeypatch.delenv("TURNPOINT_CACHE", raising=False)
-    assert gguf.cache_folder() == Path("/somewhere/turnpoint")
+    assert cache_folder() == Path("/somewhere/turnpoint")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert gguf.cache_folder() == Path.home() / ".cache" / "turnpoint"
+    assert cache_folder() == Path.home() / ".cache" / "turnpoint"
     monkeypatch.setenv("TURNPOINT_CACHE", "/elsewhere")
-    assert gguf.cache_folder() == Path("/elsewhere")
+    assert cache_folder() == Path("/elsewhere")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,47 @@ def test_processes_share_out_the_steps_of_one_pass_after_the_other() -> None:
         return range(10 * number, 10 * number + 7)
 
     def steps(rank: int, processes: int, drop_last: bool) -> list[list[int]]:
-        made = StreamSteps(one_pass, 4, rank=rank, processes=processes, drop_last=drop_last)
-        return list(islice(made, 3))
+        return list(StreamSteps(one_pass, 3, 4, rank=rank, processes=processes, drop_last=drop_last))
 
     assert [steps(rank, 2, drop_last=False) for rank in range(2)] == [
         [[0, 1], [4, 5], [10, 11]],
         [[2, 3], [6], [12, 13]],
     ]
     assert steps(0, 1, drop_last=True) == [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
+
+
+def test_passes_too_short_for_a_step_stop(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    settings = {"max_steps": 2, "per_device_train_batch_size": 20, "dataloader_drop_last": True}
+    trainer = stages.dpo(tiny_model(), streamed(rows), **settings)
+    with pytest.raises(DataError) as error:
+        trainer.train()
+    assert str(error.value) == (
+        "dataloader_drop_last: leaves nothing of a pass, whose rows are fewer than the 20 of a step; set it to false or"
+        " lower the batch size"
+    )
+
+
+def test_a_finished_run_is_not_trained_further(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    settings = SETTINGS | {"max_steps": 3}
+    whole = stages.dpo(tiny_model(), streamed(rows), **settings, save_strategy="steps", save_steps=3)
+    whole.train()
+    again = stages.dpo(tiny_model(), streamed(rows), **settings)
+    again.train(resume_from_checkpoint=str(stages.folder / "checkpoint-3"))
+    assert again.state.global_step == 3
+    assert torch.equal(weights(again), weights(whole))
+
+
+def test_splits_are_looked_into(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
+    told: list[int] = []
+
+    class Shuffled(list[Any]):
+        def set_epoch(self, number: int) -> None:
+            told.append(number)
+
+    stages.dpo(tiny_model(), Source({"train": Shuffled(rows)}, streaming=True), max_steps=1).train()
+    assert told == [0, 0]
+    with pytest.raises(ConfigError, match="is a stream"):
+        stages.dpo(tiny_model(), rows, given={"eval_dataset": Source({"train": streamed(rows)})})
 
 
 def test_a_shuffled_stream_is_told_the_number_of_the_pass(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:

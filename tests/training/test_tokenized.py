@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import io
 import json
 import logging
 import shutil
@@ -184,7 +185,7 @@ def test_a_full_disk_is_one_line(tokenise: Any, file: Path, own_cache: Path, mon
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("turnpoint.training.tokenized.os.fsync", full)
+    monkeypatch.setattr("turnpoint.cache.os.fsync", full)
     with pytest.raises(CheckpointError) as error:
         tokenise(file)
     assert str(error.value).startswith(str(own_cache))
@@ -240,12 +241,58 @@ def test_what_a_call_asked_of_the_tokenizer_last_is_no_other_tokenizer(
 
 
 def test_the_date_counts_where_the_template_writes_it(
-    tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+    tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     dated = copy.deepcopy(tokenizer)
     dated.chat_template = "{{ strftime_now('%d') }}" + str(tokenizer.chat_template)
     assert how(tokenizer).settings["date"] is None
     assert how(dated).settings["date"] is not None
+
+
+def test_data_made_ready_yesterday_is_taken(
+    tiny_model: ModelFactory, tokenizer: PreTrainedTokenizerFast, pairs: list[PreferencePair], stages: Any
+) -> None:
+    ready = DPOTrainer.tokenize(pairs, tokenizer, DPOConfig(**stages.settings()))
+    ready.facts.settings["date"] = "1999-12-31"
+    assert len(stages.dpo(tiny_model(), ready).train_dataset) == 16
+
+
+@pytest.mark.parametrize("method", ["write", "flush"])
+def test_a_disk_that_fills_up_while_records_are_written_is_one_line(
+    tokenise: Any, file: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    real = Path.open
+
+    class Full(io.BytesIO):
+        pass
+
+    def full(*arguments: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    setattr(Full, method, full)
+    monkeypatch.setattr(Path, "open", lambda path, *mode: Full() if path.suffix == ".arrow" else real(path, *mode))
+    with pytest.raises(CheckpointError, match=r"tokenised data cannot be kept .No space left on device."):
+        tokenise(file)
+    monkeypatch.undo()
+    assert not [entry for entry in own_cache.glob("tokenized/*") if entry.is_dir()]
+
+
+def test_a_path_may_be_spelt_otherwise(
+    tokenise: Any, file: Path, read_rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenise(file)
+    monkeypatch.chdir(file.parent)
+    again = tokenise(file.name)
+    assert sum(read_rows) == 16
+    assert again.facts.source == file.name
+
+
+def test_a_folder_with_a_file_that_is_not_utf8(tokenise: Any, file: Path) -> None:
+    (file.parent / "quoted.jsonl").write_bytes(b'{"prompt": "caf\xe9"}\n')
+    with pytest.raises(DataError, match=r"quoted.jsonl: is not UTF-8 text"):
+        tokenise(file.parent)
+    with pytest.raises(DataError, match=r"quoted.jsonl: is not UTF-8 text"):
+        tokenise(file.parent / "quoted.jsonl", limit=1)
 
 
 def test_an_entry_that_cannot_be_read_is_one_line(tokenise: Any, file: Path, own_cache: Path) -> None:

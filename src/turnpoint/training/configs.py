@@ -31,7 +31,7 @@ _AT_LEAST_ONE = (
     "gradient_accumulation_steps",
     "torch_empty_cache_steps",
 )
-# Settings of a loader that reads, converts and copies batches; here they are lists of token ids, ready on disk.
+# Settings of a loader that reads, converts and copies batches; here they come as token ids.
 _OF_THE_LOADER = (
     "dataloader_num_workers",
     "dataloader_prefetch_factor",
@@ -217,7 +217,7 @@ class StageConfig(TrainingArguments):
             )
         for name in _OF_THE_LOADER:
             if getattr(self, name):
-                raise self._fault(name, "has nothing to do, items are tokenised already", "leave it out")
+                raise self._fault(name, "has nothing to do, items come as token ids", "leave it out")
         how = self.activation_checkpointing_kwargs
         if self.use_cpu and isinstance(how, dict) and how.get("offload"):
             raise self._fault("activation_checkpointing_kwargs", "offload needs a GPU to move from", "leave it out")

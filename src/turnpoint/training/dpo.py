@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from turnpoint.cache import cache_folder
 from turnpoint.errors import ConfigError
-from turnpoint.models.gguf import cache_folder
 from turnpoint.objectives import Objective, Turns
 from turnpoint.template import TokenizedDialogue, TokenizedPair
 from turnpoint.training.configs import DPOConfig

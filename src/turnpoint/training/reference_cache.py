@@ -9,12 +9,9 @@ An entry is a folder named by the hash of all that the numbers depend on:
 Log-probs are written before the byte that vouches for them, so an interrupted pass goes on where it stopped.
 """
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,9 +22,8 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from torch import Tensor, nn
 
+from turnpoint.cache import digest, made_whole
 from turnpoint.errors import CheckpointError
-
-_DIGEST_BYTES = 16
 
 
 class Key(NamedTuple):
@@ -47,7 +43,7 @@ class Key(NamedTuple):
     @property
     def name(self) -> str:
         """The name of the entry's folder."""
-        return _digest([part.encode() for part in self])
+        return digest([part.encode() for part in self])
 
 
 _CHANGED = {
@@ -71,7 +67,7 @@ def weights_hash(model: nn.Module, *, adapter: bool) -> str:
     for changing in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
         settings.pop(changing, None)
     prefix = model.base_model.prefix if isinstance(model, PeftModel) and not adapter else None
-    return _digest(_parts_of_weights(model.state_dict(), prefix, _settled(settings)))
+    return digest(_parts_of_weights(model.state_dict(), prefix, _settled(settings)))
 
 
 class ReferenceCache:
@@ -95,12 +91,12 @@ class ReferenceCache:
         self.reason = _reason(folder, key) if not self.entry.exists() else None
         with self._kept():
             self._make(key)
-        self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
+            self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
 
     def missing(self) -> NDArray[np.int64]:
         """Items whose log-probs are not there yet, increasing."""
         with self._kept():
-            done = np.fromfile(self.entry / "done", np.uint8)
+            done = np.memmap(self.entry / "done", np.uint8, "r", shape=(len(self._counts),))
         return np.flatnonzero(done == 0)
 
     def add(self, found: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
@@ -124,21 +120,14 @@ class ReferenceCache:
         return int(self._ends[item] - self._counts[item].sum())
 
     def _make(self, key: Key) -> None:
-        """Make the files at their full size beside the entry, and give them its name: the first of two runs wins."""
+        """Make the files at their full size."""
         if self.entry.exists():
             return
-        self.entry.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".", dir=self.entry.parent))
-        try:
+        with made_whole(self.entry) as aside:
             for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
                 with (aside / name).open("wb") as file:
                     file.truncate(size)
             (aside / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
-            aside.rename(self.entry)
-        except OSError:
-            shutil.rmtree(aside)
-            if not self.entry.exists():
-                raise
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -153,7 +142,7 @@ class ReferenceCache:
 
 def _reason(folder: Path, key: Key) -> str | None:
     """What alone differs from an entry that is there; None where nothing is so near."""
-    for file in sorted(folder.glob("*/key.json"), key=lambda file: -file.stat().st_mtime):
+    for file in sorted(folder.glob("[!.]*/key.json"), key=lambda file: -file.stat().st_mtime):
         other = json.loads(file.read_text(encoding="utf-8"))
         differing = [text for part, text in _CHANGED.items() if other.get(part) != getattr(key, part)]
         if len(differing) == 1:
@@ -184,13 +173,6 @@ def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: st
             plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")  # as without an adapter
             yield f"{plain} {tensor.dtype} {tuple(tensor.shape)}".encode()
             yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _digest(parts: Iterable[bytes]) -> str:
-    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()
 
 
 def _sync(file: Any) -> None:

@@ -1,7 +1,7 @@
 """Data that is used as it comes: read and tokenised while a stage trains on it."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Generic
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ class Stream(Generic[Example]):
     """
 
     def __init__(self, source: Source, how: Tokenizing, make: Callable[[Tokenized], Examples[Example]]) -> None:
-        if isinstance(source.origin, Iterator):
+        if isinstance(source.given, Iterator):
             raise DataError(
                 f"{source.name}: can be read once only; give a file, a data set, or an object that gives a new iterator"
                 " each time"
@@ -49,11 +49,11 @@ class Stream(Generic[Example]):
         Raises:
             DataError: nothing is left of so many rows that nothing will be.
         """
-        if hasattr(self._source.origin, "set_epoch"):
-            self._source.origin.set_epoch(number)
+        if hasattr(self._source.given, "set_epoch"):
+            self._source.given.set_epoch(number)
         making = Making(self._source, self._how)
-        for piece in making.pieces(ahead=False):
-            if making.facts.read > self.facts.read:
+        for piece in making.pieces(self._how.processes or 1):
+            if number == 0:
                 self.facts = making.facts
             yield from self._make(Tokenized(pa.Table.from_batches([piece]), making.facts, self._how.kind))
             if not making.facts.kept and making.facts.read >= _HOPELESS:
@@ -66,10 +66,11 @@ class Stream(Generic[Example]):
 
 
 class StreamSteps(IterableDataset[Any]):
-    """The items of each optimiser step that fall to this process, pass after pass, without an end.
+    """The items of each optimiser step that fall to this process, from one pass after the other.
 
     Args:
         one_pass: items of a pass by its number, the same in every process.
+        steps: how many there are to be.
         items_per_step: over all processes.
         rank: number of this process.
         processes: number of processes.
@@ -79,6 +80,7 @@ class StreamSteps(IterableDataset[Any]):
     def __init__(
         self,
         one_pass: Callable[[int], Iterable[Any]],
+        steps: int,
         items_per_step: int,
         *,
         rank: int,
@@ -86,14 +88,27 @@ class StreamSteps(IterableDataset[Any]):
         drop_last: bool,
     ) -> None:
         self.one_pass = one_pass
+        self.steps = steps
         self.items_per_step = items_per_step
         self.rank = rank
         self.processes = processes
         self.drop_last = drop_last
 
+    def __len__(self) -> int:
+        return self.steps
+
     def __iter__(self) -> Iterator[list[Any]]:
-        for number in count():
-            items = iter(self.one_pass(number))
-            while step := list(islice(items, self.items_per_step)):
-                if len(step) == self.items_per_step or not self.drop_last:
-                    yield share_of(step, self.rank, self.processes)
+        passes = chain.from_iterable(map(self._steps_of, count()))
+        return (share_of(step, self.rank, self.processes) for step in islice(passes, self.steps))
+
+    def _steps_of(self, number: int) -> Iterator[list[Any]]:
+        items, found = iter(self.one_pass(number)), 0
+        while step := list(islice(items, self.items_per_step)):
+            if len(step) == self.items_per_step or not self.drop_last:
+                found += 1
+                yield step
+        if not found:
+            raise DataError(
+                f"dataloader_drop_last: leaves nothing of a pass, whose rows are fewer than the {self.items_per_step}"
+                " of a step; set it to false or lower the batch size"
+            )

@@ -5,17 +5,14 @@ An entry is a folder named by the hash of all that the tokens depend on:
     records.arrow   a dialogue or a pair in each row, in the order of the source, without those left out
     facts.json      what became of the source
 
-It is written aside and renamed when it is whole. Data that was handed over in memory stays there: nothing tells it
-apart from other data but to read it.
+Rows that were handed over without a fingerprint stay in memory: nothing tells them apart from others but to read them.
 """
 
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -30,16 +27,16 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 import turnpoint
+from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
-from turnpoint.models.gguf import cache_folder
 from turnpoint.progress import with_progress
 from turnpoint.template import Fit, Overflow, Renderer
 from turnpoint.training.records import OTHERS, Facts, Kind, Tokenized
-from turnpoint.workers import map_in_order
+from turnpoint.workers import cores_of_machine, cores_of_rank, map_in_order
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +44,6 @@ _ROWS_AT_ONCE = 64  # that a process reads and tokenises
 _ROWS_TOGETHER = 4096  # in one piece of the file
 _SOURCES_NAMED = 5  # for each reason
 _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
-_DIGEST_BYTES = 16
 
 
 @dataclass
@@ -60,7 +56,6 @@ class Tokenizing:
         max_length: most tokens of a side; None for no limit.
         overflow: see `turnpoint.template.fit_pairs`.
         processes: that read and tokenise; None: one for each core where there is much to do (`turnpoint.workers`).
-        bars: whether a terminal shows a bar.
 
     Attributes:
         fit: tokenises a record.
@@ -75,10 +70,9 @@ class Tokenizing:
     max_length: int | None
     overflow: Overflow
     processes: int | None = None
-    bars: bool = True
 
     def __post_init__(self) -> None:
-        self.fit = self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
+        self.fit: Fit = self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -88,7 +82,7 @@ class Tokenizing:
         # What a call asked for last is not what this one asks for.
         backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         return {
-            "tokenizer": _digest(_plain([backend, template, tokenizer.special_tokens_map])),
+            "tokenizer": digest([_as_json([backend, template, tokenizer.special_tokens_map])]),
             "date": date.today().isoformat() if "strftime_now" in template else None,
             "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
             "max_length": self.max_length,
@@ -96,13 +90,22 @@ class Tokenizing:
         }
 
 
-def tokenize(source: Source, how: Tokenizing, first: Callable[[], Any] = nullcontext) -> Tokenized:
+def tokenize(
+    source: Source,
+    how: Tokenizing,
+    *,
+    first: Callable[[], Any] = nullcontext,
+    title: str | None = None,
+    bar: bool = True,
+) -> Tokenized:
     """Read, render and tokenise a source; or find on disk what came of it before.
 
     Args:
         source: dialogues or pairs, that come to an end.
         how: it is tokenised.
         first: makes a context that the first process of a machine enters before the others, where all share an entry.
+        title: stands before the count of rows; None shows nothing.
+        bar: whether a terminal shows a bar.
 
     Raises:
         ConfigError: the source is a stream.
@@ -112,18 +115,26 @@ def tokenize(source: Source, how: Tokenizing, first: Callable[[], Any] = nullcon
     """
     if source.streams:
         raise ConfigError(f"{source.name}: is a stream, which only train_dataset may be; give a file or a Dataset")
+
+    def counted(rows: Iterable[Row]) -> Iterable[Row]:
+        return with_progress(rows, title, total=source.size, bar=bar)
+
     content = source.content
     if content is None:
         making = Making(source, how)
-        return Tokenized(pa.Table.from_batches(_joined(making.pieces()), making.schema), making.facts, how.kind)
-    key = [how.kind.name, source.name, content, source.format, source.split, source.limit, how.settings, _code()]
-    entry = cache_folder() / "tokenized" / _digest(_plain(key))
+        pieces = _joined(making.pieces(how.processes or cores_of_rank(), counted))
+        return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, how.kind)
+    key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
+    entry = cache_folder() / "tokenized" / digest([_as_json(key)])
     with first():
         if entry.exists():
             logger.info("%s: tokenised before, read from %s", source.name, entry)
         else:
-            _write(entry, Making(source, how))
-    return _read(entry, how.kind)
+            making = Making(source, how)
+            _write(entry, making, making.pieces(how.processes or cores_of_machine(), counted))
+    found = _read(entry, how.kind)
+    found.facts.source = source.name
+    return found
 
 
 class _Batch(NamedTuple):
@@ -156,26 +167,23 @@ class Making:
         self._how = how
         self._opened = source.open(how.kind.record)
         hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values")), "shared_turns"]
-        self._hashes = {name: hashlib.blake2b(digest_size=_DIGEST_BYTES) for name in hashed}
+        self._hashes = {name: hashlib.blake2b() for name in hashed}
 
-    def pieces(self, *, ahead: bool = True) -> Iterator[pa.RecordBatch]:
+    def pieces(
+        self, processes: int, counted: Callable[[Iterable[Row]], Iterable[Row]] = iter
+    ) -> Iterator[pa.RecordBatch]:
         """The records, those of some rows at a time; afterwards `facts` are complete.
 
         Args:
-            ahead: as fast as the machine can, saying how far it has come; False: as they are used, in this process
-                unless others are asked for.
+            processes: that read and tokenise.
+            counted: passes the rows on and says how far it has come.
         """
         how = self._how
-        rows: Iterable[Row] = self._opened.rows
-        if ahead:
-            rows = with_progress(rows, f"Tokenising {how.kind.name}", total=self._source.size, bar=how.bars)
         work = partial(_tokenized, read=self._opened.read, fit=how.fit, kind=how.kind, schema=self.schema)
-        processes = how.processes or (None if ahead else 1)
-        shared = self._source.content is not None  # by ranks, which wait for the first
-        for batch in map_in_order(work, _some_at_once(rows), processes=processes, alone=shared):
+        for batch in map_in_order(work, _some_at_once(counted(self._opened.rows)), processes):
             self._account(batch)
             yield batch.records
-        self.facts.content = _digest(*(each.digest() for each in self._hashes.values()))
+        self.facts.content = digest(each.digest() for each in self._hashes.values())
 
     def _account(self, batch: _Batch) -> None:
         self.facts.read += batch.read
@@ -219,12 +227,12 @@ def _tokenized(
     for row in rows:
         record = read(row, changes)
         source = record.source or record.id
-        tokenized, fault, how = fit(record)
+        tokenized, fault, cut = fit(record)
         if fault is not None:
             left_out.append((fault, source))
             continue
-        if how is not None:
-            shortened.append((how, source))
+        if cut is not None:
+            shortened.append((cut, source))
         kept.append(tokenized)
     longest = max((len(side.input_ids) for each in kept for side in kind.sides(each)), default=0)
     return _Batch(_arrow(kept, kind, schema), len(rows), longest, left_out, shortened, changes)
@@ -263,34 +271,18 @@ def _joined(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(together)
 
 
-def _write(entry: Path, making: Making) -> None:
-    """Make an entry aside, and give it its name: the first of two runs wins."""
-    with _kept(entry):
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(prefix=".", dir=entry.parent, ignore_cleanup_errors=True)
-    with scratch as name:
-        aside = Path(name)
-        with _kept(entry):
-            aside.chmod(entry.parent.stat().st_mode)  # others may read what they could have made
-            records = (aside / "records.arrow").open("wb")
-        with records, pa.ipc.new_file(records, making.schema) as writer:
-            for piece in _joined(making.pieces()):
-                with _kept(entry):
+def _write(entry: Path, making: Making, pieces: Iterable[pa.RecordBatch]) -> None:
+    try:
+        with made_whole(entry) as aside:
+            with (aside / "records.arrow").open("wb") as file, pa.ipc.new_file(file, making.schema) as writer:
+                for piece in _joined(pieces):
                     writer.write_batch(piece)
-        with _kept(entry):
             (aside / "facts.json").write_text(json.dumps(asdict(making.facts)), encoding="utf-8")
-            for file in aside.iterdir():
-                _sync(file)
-            try:
-                aside.rename(entry)
-            except OSError:
-                if not entry.exists():
-                    raise
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+    except OSError as error:
+        raise CheckpointError(
+            f"{entry}: tokenised data cannot be kept ({error.strerror or error}); free some space or set"
+            " TURNPOINT_CACHE to another folder"
+        ) from error
 
 
 def _read(entry: Path, kind: Kind) -> Tokenized:
@@ -304,31 +296,13 @@ def _read(entry: Path, kind: Kind) -> Tokenized:
         ) from error
 
 
-@contextmanager
-def _kept(entry: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(
-            f"{entry}: tokenised data cannot be kept ({error.strerror or error}); free some space or set"
-            " TURNPOINT_CACHE to another folder"
-        ) from error
-
-
 def _code() -> str:
     """Hash of the code that decides on the tokens, and on how they lie on disk."""
     root = Path(next(iter(turnpoint.__path__)))
     files = [file for room in _ROOMS for file in (root / room).rglob("*") if file.suffix in (".py", ".jinja")]
     files += [root / "training" / f"{name}.py" for name in ("records", "tokenized")]
-    return _digest(*(file.read_bytes() for file in sorted(files)))
+    return digest(file.read_bytes() for file in sorted(files))
 
 
-def _plain(value: Any) -> bytes:
+def _as_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, default=str).encode()
-
-
-def _digest(*parts: bytes) -> str:
-    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for part in parts:
-        found.update(len(part).to_bytes(8, "little") + part)
-    return found.hexdigest()

@@ -204,6 +204,7 @@ class StageTrainer(Trainer, Generic[Example]):
         if isinstance(self.train_dataset, Stream):
             steps = StreamSteps(
                 self.train_dataset.one_pass,
+                self.args.max_steps,
                 self.args.per_device_train_batch_size * self.args.world_size,
                 rank=self.args.process_index,
                 processes=self.args.world_size,
@@ -319,8 +320,8 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _prepare_run(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> None:
         if not self._probed:
-            everything = [*sets, *filter(None, [self.train_dataset, *_sets(self.eval_dataset)])]
-            self.executor.shared = self._probe_sharing(cast("list[Examples[Example]]", everything))
+            known: list[Any] = [self.train_dataset, *_sets(self.eval_dataset)]
+            self.executor.shared = self._probe_sharing([*sets, *filter(None, known)])
             self.executor.chunked = self._can_chunk()
             self._probed = True
         self._before_run([each for each in sets if isinstance(each, Examples)])
@@ -382,17 +383,22 @@ class StageTrainer(Trainer, Generic[Example]):
             config: settings of the trainer.
 
         Raises:
+            ConfigError: the source is a stream.
             DataError: the source is missing, or a row breaks a rule.
             TemplateError: the template cannot render a record exactly.
-            CheckpointError: the result cannot be written.
+            CheckpointError: the result cannot be written or read.
         """
-        how = cls._tokenizing(tokenizer, config)
-        return tokenize(source if isinstance(source, Source) else Source(source), how, config.main_process_first)
+        return tokenize(
+            source if isinstance(source, Source) else Source(source),
+            cls._tokenizing(tokenizer, config),
+            first=config.main_process_first,
+            title=f"Tokenising {cls.kind.name}" if config.local_process_index == 0 else None,
+            bar=not config.disable_tqdm,
+        )
 
     @classmethod
     def _tokenizing(cls, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenizing:
-        bars = not config.disable_tqdm and config.local_process_index == 0
-        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc, bars)
+        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc)
 
     def _train_examples(
         self, source: Any, tokenizer: PreTrainedTokenizerBase
@@ -406,8 +412,11 @@ class StageTrainer(Trainer, Generic[Example]):
     def _examples_of(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> Examples[Example] | None:
         if source is None:
             return None
-        records: Tokenized = source if isinstance(source, Tokenized) else self.tokenize(source, tokenizer, self.config)
-        self._check_tokenized(records, tokenizer)
+        if isinstance(source, Tokenized):
+            self._check_tokenized(source, tokenizer)
+            records = source
+        else:
+            records = self.tokenize(source, tokenizer, self.config)
         self.data_report.add(split, records.facts)
         if not records:
             raise DataError(
@@ -425,7 +434,7 @@ class StageTrainer(Trainer, Generic[Example]):
             )
         wanted = self._tokenizing(tokenizer, self.config).settings
         for name, value in records.facts.settings.items():
-            if value != wanted[name]:
+            if value != wanted[name] and name != "date":  # what was made ready yesterday is as good
                 raise ConfigError(
                     f"{type(self).__name__}: data of {records.facts.source}: was tokenised with another {name}"
                     f" ({value!r}, not {wanted[name]!r}); tokenise it with this tokenizer and these settings"

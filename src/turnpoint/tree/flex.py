@@ -5,6 +5,7 @@ Its kernels are compiled for shapes, so rows are filled up to one of few lengths
 Shapes: T nodes of the tree.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ FLEX_ATTENTION = "flex_attention"
 
 _BLOCK = 128  # nodes; smaller rows are filled up to one block
 _LENGTHS_PER_DOUBLING = 8  # so that at most a ninth of a long row is filling
+
+logger = logging.getLogger(__name__)
 
 Visible = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -70,9 +73,13 @@ def _seen(kind: str, subtree_end: Tensor, position_ids: Tensor, config: Any) -> 
         return visible
     if kind == "sliding_attention":
         window = int(config.sliding_window)
-        return lambda b, h, i, j: visible(b, h, i, j) & (position_ids[i] - position_ids[j] < window)
+        return lambda batch, head, query, key: (
+            visible(batch, head, query, key) & (position_ids[query] - position_ids[key] < window)
+        )
     chunk = int(config.attention_chunk_size)
-    return lambda b, h, i, j: visible(b, h, i, j) & (position_ids[i] // chunk == position_ids[j] // chunk)
+    return lambda batch, head, query, key: (
+        visible(batch, head, query, key) & (position_ids[query] // chunk == position_ids[key] // chunk)
+    )
 
 
 def _along_tree(subtree_end: Tensor) -> Visible:
@@ -103,17 +110,20 @@ def attend_by_blocks(model: Any, dtype: torch.dtype) -> bool:
     ):
         return False
     try:
-        same = _has_its_gradients(model, config, dtype) and _gives_the_same_by_blocks(model, config)
-    except Exception:  # whatever compilers raise
+        same = _gradients_agree(model, config, dtype) and _logits_agree(model, config)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever compilers raise
+        logger.info("FlexAttention: %s: %s", type(error).__name__, str(error).partition("\n")[0])
         same = False
-    if not same:
-        model.set_attn_implementation("sdpa")
+    model.set_attn_implementation(FLEX_ATTENTION if same else "sdpa")
     return same
 
 
-def _gives_the_same_by_blocks(model: Any, config: Any) -> bool:
-    """Switch the model over and compare logits of a forked row with those of SDPA."""
-    tree = filled(build_tree([range(1, 40), [*range(1, 20), *range(60, 80)]]))
+def _logits_agree(model: Any, config: Any) -> bool:
+    """Whether those of a forked row are what they are by SDPA; leaves the model switched over."""
+    tokens = np.arange(60) % config.vocab_size
+    tree = filled(build_tree([tokens[:40], np.concatenate([tokens[:20], tokens[40:]])]))
     ids, positions, ends = (
         torch.from_numpy(each).to(model.device) for each in (tree.input_ids, tree.position_ids, tree.subtree_end)
     )
@@ -125,8 +135,8 @@ def _gives_the_same_by_blocks(model: Any, config: Any) -> bool:
     return bool((found - expected).abs().amax() <= torch.finfo(torch.bfloat16).eps ** 0.5 * expected.abs().amax())
 
 
-def _has_its_gradients(model: Any, config: Any, dtype: torch.dtype) -> bool:
-    """Compare outputs and gradients of one attention over a fork of random numbers with those of SDPA."""
+def _gradients_agree(model: Any, config: Any, dtype: torch.dtype) -> bool:
+    """Whether outputs and gradients of one attention over a fork of random numbers are those of SDPA."""
     trunk = list(range(_BLOCK))
     tree = filled(build_tree([[*trunk, *trunk], [*trunk, *reversed(trunk)]]))
     ends = torch.from_numpy(tree.subtree_end).to(model.device)
