@@ -76,9 +76,9 @@ def measure(run: dict[str, Any]) -> dict[str, Any]:
         os.environ["TURNPOINT_CACHE"] = folder  # the reference is computed, not found
         settings = COMMON | {"output_dir": folder, "per_device_train_batch_size": run["pairs"]} | run["settings"]
         make = _turnpoint if run["peer"] == "turnpoint" else _trl
-        trainer = make(model, tokenizer, data, settings, adapter)
-        trainer.add_callback(clock)
         start = time.perf_counter()
+        trainer = make(model, tokenizer, data, settings, adapter)  # TRL computes its reference here
+        trainer.add_callback(clock)
         trainer.train()
         whole = time.perf_counter() - start
     sides = [side for pair in data for side in renderer.tokenize_pair(pair)[:2]]

@@ -79,7 +79,7 @@ def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
         ({"num_train_epochs": -1.0}, "num_train_epochs: must be above 0 (got -1.0); leave it out for the default"),
         ({"max_steps": 0}, "max_steps: must be at least 1, or -1 for num_train_epochs (got 0); leave it out"),
         *[
-            ({name: value}, f"{name}: has nothing to do, items are ready in memory (got {value}); leave it out")
+            ({name: value}, f"{name}: has nothing to do, items come as token ids (got {value}); leave it out")
             for name, value in (
                 ("dataloader_num_workers", 2),
                 ("dataloader_prefetch_factor", 2),

@@ -213,7 +213,8 @@ def test_group_by_puts_pairs_of_a_dialogue_into_one_step(
 ) -> None:
     named = [pair.model_copy(update={"dialogue_id": str(i % 4)}) for i, pair in enumerate(pairs)]
     trainer = stages.dpo(tiny_model(), named, group_by="dialogue", per_device_train_batch_size=4)
-    assert [len({item.dialogue_id for item in step}) for step in trainer.get_train_dataloader()] == [1] * 4
+    steps = list(trainer.get_train_dataloader().batch_sampler)
+    assert [len({named[i].dialogue_id for i in step}) for step in steps] == [1] * 4
 
 
 def test_logits_made_some_rows_at_a_time_change_no_run(
