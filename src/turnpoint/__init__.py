@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from turnpoint.data import Source as Source
     from turnpoint.data import load_dialogues as load_dialogues
     from turnpoint.data import load_pairs as load_pairs
     from turnpoint.dialogue import Dialogue as Dialogue
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # A name is loaded from its room when it is first asked for, so that importing the package costs nothing.
 _ROOMS = {
+    "Source": "data",
     "load_dialogues": "data",
     "load_pairs": "data",
     "Dialogue": "dialogue",

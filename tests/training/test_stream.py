@@ -176,13 +176,13 @@ def test_a_stream_of_which_nothing_is_left_stops(
         trainer.train()
     count = 64 if endless else 16
     assert str(error.value) == (
-        f"Rows in memory: nothing is left to train on of {count} rows; left out {count} longer than max_length 5"
+        f"Rows: nothing is left to train on of {count} rows; left out {count} longer than max_length 5"
         " (row 0, row 1, …)"
     )
 
 
 def test_what_can_be_read_once_only_is_no_stream(stages: Any, tiny_model: ModelFactory, rows: Any) -> None:
-    with pytest.raises(DataError, match="list_iterator in memory: can be read once only; give a file"):
+    with pytest.raises(DataError, match="list_iterator: can be read once only; give a file"):
         stages.dpo(tiny_model(), Source(iter(rows), streaming=True), max_steps=2)
 
 
@@ -194,7 +194,7 @@ def test_evaluation_needs_an_end(stages: Any, tiny_model: ModelFactory, rows: An
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, "max_steps: a stream has no known end (got -1); set it to the optimiser steps you want"),
+        ({}, "max_steps: is needed for a stream, which has no known end; set it to the optimiser steps you want"),
         (
             {"max_steps": 2, "precompute_ref_log_probs": True},
             "precompute_ref_log_probs: a stream is not known before training (got True); leave it out",

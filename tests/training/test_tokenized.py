@@ -25,6 +25,14 @@ from turnpoint.training.tokenized import Tokenizing, tokenize
 ModelFactory = Callable[..., PreTrainedModel]
 
 
+PAIR_WITH_TOOLS: dict[str, Any] = {
+    "prompt": ({"role": "user", "content": "book a table"},),
+    "chosen": ({"role": "assistant", "content": "for two"},),
+    "rejected": ({"role": "assistant", "content": "no"},),
+    "tools": ({"name": "book", "parameters": {"type": "object", "properties": {}}},),
+}
+
+
 def row_of(pair: PreferencePair) -> dict[str, Any]:
     return {
         "id": pair.id,
@@ -293,14 +301,30 @@ def test_a_folder_with_a_file_that_is_not_utf8(tokenise: Any, file: Path) -> Non
         tokenise(file.parent / "quoted.jsonl", limit=1)
 
 
-def test_an_entry_that_cannot_be_read_is_one_line(tokenise: Any, file: Path, own_cache: Path) -> None:
-    tokenise(file)
+def test_an_entry_that_cannot_be_read_is_made_anew(
+    tokenise: Any, file: Path, own_cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = tokenise(file)
     [entry] = (own_cache / "tokenized").iterdir()
-    (entry / "facts.json").write_text("")
-    with pytest.raises(CheckpointError) as error:
-        tokenise(file)
-    assert str(error.value).startswith(f"{entry}: tokenised data cannot be read (Expecting value")
-    assert str(error.value).endswith("; delete the folder")
+    for name in ("facts.json", "records.arrow"):
+        whole = (entry / name).read_bytes()
+        (entry / name).write_bytes(whole[: len(whole) // 2])
+        caplog.clear()
+        assert tokenise(file).facts == first.facts
+        [line] = caplog.messages
+        assert line.startswith(f"{entry}: tokenised data cannot be read (")
+        assert line.endswith("); it is made anew")
+        assert (entry / name).read_bytes() == whole
+
+
+def test_a_tokenizer_without_tools_gets_the_template_that_a_trainer_gives_it(
+    tokenizer: PreTrainedTokenizerFast, stages: Any, tiny_model: ModelFactory
+) -> None:
+    plain = copy.deepcopy(tokenizer)
+    row = row_of(PreferencePair(**PAIR_WITH_TOOLS))
+    ready = DPOTrainer.tokenize([row | {"tools": PAIR_WITH_TOOLS["tools"]}], plain, DPOConfig(**stages.settings()))
+    assert len(ready) == 1
+    assert repr(ready) == "<1 pairs of 1 rows of list in memory>"
 
 
 def test_an_entry_can_be_read_by_whoever_reads_the_cache(tokenise: Any, file: Path, own_cache: Path) -> None:

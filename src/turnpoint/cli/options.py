@@ -142,7 +142,8 @@ def _inherited_names(kind: type) -> set[str]:
 
 def _help(item: "dataclasses.Field[Any]") -> str:
     """The help of a field on one line, without a closing `Default: x.`, which stands beside the name."""
-    return _CLOSING_DEFAULT.sub("", " ".join(str(item.metadata.get("help") or "").split()))
+    help = str(item.metadata.get("help") or "").replace("%%", "%")  # transformers writes for argparse
+    return _CLOSING_DEFAULT.sub("", " ".join(help.split()))
 
 
 def _default(item: "dataclasses.Field[Any]") -> Any:

@@ -97,7 +97,8 @@ class Source:
         if isinstance(self.origin, str | Path):
             return str(self.origin)
         info = getattr(self.origin, "info", None)
-        return str(getattr(info, "dataset_name", None) or f"{type(self.origin).__name__} in memory")
+        named = getattr(info, "dataset_name", None)
+        return str(named or type(self.origin).__name__ + ("" if self.streams else " in memory"))
 
     @property
     def streams(self) -> bool:

@@ -269,7 +269,10 @@ class StageConfig(TrainingArguments):
             ConfigError: one line: field, rule, value, fix.
         """
         if self.max_steps < 1:
-            raise self._fault("max_steps", "a stream has no known end", "set it to the optimiser steps you want")
+            raise ConfigError(
+                f"{self._name}: max_steps: is needed for a stream, which has no known end; set it to the optimiser"
+                " steps you want"
+            )
 
     @property
     def _name(self) -> str:

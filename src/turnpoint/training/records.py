@@ -106,6 +106,9 @@ class Tokenized(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._columns["source"])
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} {self.kind.name} of {self.facts.read} rows of {self.facts.source}>"
+
     def __getitem__(self, i: Any) -> Any:
         """Record `i`, counted from the start or, below 0, from the end; no slices."""
         i = range(len(self))[i]

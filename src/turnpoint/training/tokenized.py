@@ -11,6 +11,7 @@ Rows that were handed over without a fingerprint stay in memory: nothing tells t
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -82,7 +83,8 @@ class Tokenizing:
         # What a call asked for last is not what this one asks for.
         backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         return {
-            "tokenizer": digest([_as_json([backend, template, tokenizer.special_tokens_map])]),
+            "tokenizer": digest([_as_json([backend, tokenizer.special_tokens_map])]),
+            "chat template": digest([template.encode()]),
             "date": date.today().isoformat() if "strftime_now" in template else None,
             "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
             "max_length": self.max_length,
@@ -127,11 +129,12 @@ def tokenize(
     key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
     entry = cache_folder() / "tokenized" / digest([_as_json(key)])
     with first():
-        if entry.exists():
+        if entry.exists() and _is_whole(entry, how.kind):
             logger.info("%s: tokenised before, read from %s", source.name, entry)
         else:
             making = Making(source, how)
             _write(entry, making, making.pieces(how.processes or cores_of_machine(), counted))
+            logger.info("%s: tokenised, kept in %s", source.name, entry)
     found = _read(entry, how.kind)
     found.facts.source = source.name
     return found
@@ -285,6 +288,17 @@ def _write(entry: Path, making: Making, pieces: Iterable[pa.RecordBatch]) -> Non
         ) from error
 
 
+def _is_whole(entry: Path, kind: Kind) -> bool:
+    """Whether an entry can be read; one that cannot is removed, and it is said."""
+    try:
+        _read(entry, kind)
+    except CheckpointError as error:
+        logger.warning("%s; it is made anew", error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return False
+    return True
+
+
 def _read(entry: Path, kind: Kind) -> Tokenized:
     try:
         facts = Facts(**json.loads((entry / "facts.json").read_text(encoding="utf-8")))
@@ -292,7 +306,7 @@ def _read(entry: Path, kind: Kind) -> Tokenized:
             return Tokenized(pa.ipc.open_file(file).read_all(), facts, kind)
     except (OSError, ValueError, TypeError, pa.ArrowException) as error:
         raise CheckpointError(
-            f"{entry}: tokenised data cannot be read ({' '.join(str(error).split()):.200}); delete the folder"
+            f"{entry}: tokenised data cannot be read ({' '.join(str(error).split()):.200})"
         ) from error
 
 

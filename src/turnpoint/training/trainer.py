@@ -171,6 +171,7 @@ class StageTrainer(Trainer, Generic[Example]):
         self.trained = True
         output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **options)
         if isinstance(self.train_dataset, Stream):  # only now is it known what became of it
+            self.train_dataset.facts.notes.append("a stream: read as far as the run went, and some rows ahead")
             self.data_report.add("train", self.train_dataset.facts)
         return output
 
@@ -379,7 +380,7 @@ class StageTrainer(Trainer, Generic[Example]):
 
         Args:
             source: anything `turnpoint.data.Source` takes as origin, or a Source.
-            tokenizer: that of the trainer, with the chat template that it will have there.
+            tokenizer: that of the trainer; gets the built-in tool template where its own has no tools, as there.
             config: settings of the trainer.
 
         Raises:
@@ -388,6 +389,8 @@ class StageTrainer(Trainer, Generic[Example]):
             TemplateError: the template cannot render a record exactly.
             CheckpointError: the result cannot be written or read.
         """
+        if line := ensure_tool_template(tokenizer):
+            logger.info(line)
         return tokenize(
             source if isinstance(source, Source) else Source(source),
             cls._tokenizing(tokenizer, config),
