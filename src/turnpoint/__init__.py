@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from turnpoint.pairs import PhraseWriter as PhraseWriter
     from turnpoint.pairs import trajectory_pairs as trajectory_pairs
     from turnpoint.template import ensure_tool_template as ensure_tool_template
+    from turnpoint.training import DataCollatorForPreference as DataCollatorForPreference
     from turnpoint.training import DPOConfig as DPOConfig
     from turnpoint.training import DPOTrainer as DPOTrainer
     from turnpoint.training import SFTConfig as SFTConfig
@@ -43,6 +44,7 @@ _ROOMS = {
     "PhraseWriter": "pairs",
     "trajectory_pairs": "pairs",
     "ensure_tool_template": "template",
+    "DataCollatorForPreference": "training",
     "DPOConfig": "training",
     "DPOTrainer": "training",
     "SFTConfig": "training",
@@ -50,8 +52,20 @@ _ROOMS = {
 }
 __all__ = list(_ROOMS)
 
+# Trainers of TRL that scripts import, and what takes their place.
+_INSTEAD = {
+    "CPOTrainer": "DPOTrainer with DPOConfig(loss_type='cpo'), or 'simpo'",
+    "CPOConfig": "DPOConfig(loss_type='cpo'), or 'simpo'",
+    "ORPOTrainer": "DPOTrainer with DPOConfig(loss_type='orpo')",
+    "ORPOConfig": "DPOConfig(loss_type='orpo')",
+    "PPOTrainer": "DPOTrainer on samples of the model, round by round (iterative DPO)",
+    "PPOConfig": "DPOConfig, on samples of the model, round by round (iterative DPO)",
+}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _INSTEAD:
+        raise ImportError(f"turnpoint has no {name}: use {_INSTEAD[name]}; see docs/migrating.md")
     if name not in _ROOMS:
         raise AttributeError(f"module 'turnpoint' has no attribute {name!r}")
     return getattr(importlib.import_module(f"turnpoint.{_ROOMS[name]}"), name)

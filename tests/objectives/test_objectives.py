@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from turnpoint.errors import ConfigError
-from turnpoint.objectives import LOSSES, REDUCTIONS, LossFact, Objective, PairScores, Turns
+from turnpoint.objectives import ALIASES, LOSSES, REDUCTIONS, Objective, Turns
 from turnpoint.objectives.reductions import turn_weights
 
 GOLDEN = json.loads((Path(__file__).parent / "diatool.json").read_text())
@@ -56,7 +56,7 @@ def test_diatool_gives_the_authors_numbers(case: dict[str, Any]) -> None:
 def test_reduction_of_two_turns_by_hand(reduction: str, gamma: float | None, value: float) -> None:
     """Turns with log-probs -1 and -2, of 2 and 4 tokens; the docstring of each reduction derives its value."""
     rows = turns([[-1, -2], [-1, -2, -7]], tokens=[[2, 4], [2, 4, 5]])
-    score = Objective(reduction=reduction, gamma=gamma).score(rows)
+    score = Objective(reduction=reduction, gamma=gamma).terms[0].score(rows)
     assert score[0].item() == pytest.approx(value, abs=1e-15)
 
 
@@ -72,7 +72,7 @@ def test_limits_of_gamma_are_exact_with_their_gradients(reduction: str, limit: f
     def score_and_gradient(gamma: float) -> tuple[Tensor, Tensor]:
         rows = turns([[-1, -2, -4, -0.5], [-3]], fill=float("-inf"))
         logps = rows.logps.requires_grad_()
-        score = Objective(reduction=reduction, gamma=gamma).score(rows)
+        score = Objective(reduction=reduction, gamma=gamma).terms[0].score(rows)
         return score, torch.autograd.grad(score.sum(), logps)[0]
 
     at_limit, gradient = score_and_gradient(limit)
@@ -85,7 +85,7 @@ def test_limits_of_gamma_are_exact_with_their_gradients(reduction: str, limit: f
 
 def test_diatool_with_gamma_one_weighs_turns_linearly() -> None:
     """With phi = (T - t) / T: 1, 3/4, 2/4, 1/4 over their sum 10/4."""
-    score = Objective(reduction="diatool", gamma=1.0).score(turns([[-1, -2, -4, -8]]))
+    score = Objective(reduction="diatool", gamma=1.0).terms[0].score(turns([[-1, -2, -4, -8]]))
     assert score.item() == pytest.approx(-(1 + 1.5 + 2 + 2) / 2.5, abs=1e-15)
 
 
@@ -104,13 +104,21 @@ def test_sigmoid_loss_by_hand() -> None:
 def test_padding_and_batch_neighbours_change_nothing(reduction: str) -> None:
     together = turns([[-1, -2], [-5], [-1, -3, -2]], tokens=[[2, 4], [3], [1, 2, 3]])
     alone = turns([[-1, -2]], tokens=[[2, 4]])
-    objective = Objective(reduction=reduction)
-    assert objective.score(together)[0].item() == objective.score(alone)[0].item()
+    [term] = Objective(reduction=reduction).terms
+    assert term.score(together)[0].item() == term.score(alone)[0].item()
 
 
 def test_defaults_are_those_of_the_reduction() -> None:
-    settings = {name: (Objective(reduction=name).gamma, Objective(reduction=name).margin) for name in REDUCTIONS}
-    assert settings == {"sum": (None, 0.0), "mean": (None, 0.0), "dmpo": (0.7, 0.0), "diatool": (0.5, 0.5)}
+    terms = {name: Objective(reduction=name).terms[0] for name in REDUCTIONS}
+    settings = {name: (term.gamma, term.margin) for name, term in terms.items()}
+    assert settings == {"sum": (1.0, 0.0), "mean": (1.0, 0.0), "dmpo": (0.7, 0.0), "diatool": (0.5, 0.5)}
+
+
+def test_defaults_of_the_loss_give_way_to_those_of_the_reduction() -> None:
+    [own] = Objective(loss_type="simpo").terms
+    assert (own.reduction, own.margin) == ("mean", 0.5)
+    [term] = Objective(loss_type="ipo", reduction="diatool").terms
+    assert (term.reduction, term.margin) == ("diatool", 0.5)
 
 
 def test_rewards_carry_no_graph() -> None:
@@ -127,7 +135,11 @@ def test_rewards_carry_no_graph() -> None:
             {"reduction": "diatol"},
             "objective: reduction: must be one of sum, mean, dmpo, diatool (got 'diatol'); did you mean 'diatool'?",
         ),
-        ({"loss_type": "xyz"}, "objective: loss_type: must be one of sigmoid (got 'xyz'); use one of sigmoid"),
+        (
+            {"loss_type": "xyz"},
+            f"objective: loss_type: must be one of {', '.join([*LOSSES, *ALIASES])} (got 'xyz'); look it up in"
+            " docs/objectives.md",
+        ),
         ({"beta": 0.0}, "objective: beta: must be a number above 0 (got 0.0); 0.1 is usual"),
         ({"beta": float("nan")}, "objective: beta: must be a number above 0 (got nan); 0.1 is usual"),
         (
@@ -151,15 +163,3 @@ def test_what_makes_no_sense_is_refused(settings: dict[str, Any], text: str) -> 
     with pytest.raises(ConfigError) as error:
         Objective(**settings)
     assert str(error.value) == text
-
-
-def test_settings_a_loss_does_not_read_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ipo(scores: PairScores, beta: float, margin: float, label_smoothing: float) -> Tensor:
-        return (scores.policy_chosen - scores.policy_rejected - 1 / (2 * beta)) ** 2
-
-    monkeypatch.setitem(LOSSES, "bare", LossFact(ipo))
-    assert Objective(loss_type="bare", reduction="diatool").margin == 0
-    with pytest.raises(ConfigError, match=r"label_smoothing: has no meaning in loss 'bare' \(got 0.1\); leave it out"):
-        Objective(loss_type="bare", label_smoothing=0.1)
-    with pytest.raises(ConfigError, match=r"margin: has no meaning in loss 'bare' \(got 2.0\); leave it out"):
-        Objective(loss_type="bare", margin=2.0)

@@ -10,6 +10,7 @@ from peft import LoraConfig
 from turnpoint.errors import ConfigError
 from turnpoint.training import DPOConfig, SFTConfig, configs
 from turnpoint.training.configs import StageConfig
+from turnpoint.training.of_trl import ArgumentsOfTRL
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("config", [StageConfig, DPOConfig, SFTConfig])
 def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
-    inherited = {field.name for field in dataclasses.fields(StageConfig.__mro__[1])}
+    inherited = {field.name for base in (StageConfig.__mro__[1], ArgumentsOfTRL) for field in dataclasses.fields(base)}
     for field in dataclasses.fields(config):
         if field.name not in inherited:
             assert "Default: " in field.metadata["help"], field.name

@@ -202,12 +202,6 @@ def test_the_model_is_no_reference_of_itself(
         stages.dpo(model, pairs, given={"ref_model": model})
 
 
-def test_a_second_adapter_is_refused(stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]) -> None:
-    adapted = stages.dpo(tiny_model(), pairs, **copy.deepcopy(REFERENCES["adapter off"])).model
-    with pytest.raises(ConfigError, match="peft_config: the model has an adapter already; leave peft_config out"):
-        stages.dpo(adapted, pairs, **copy.deepcopy(REFERENCES["adapter off"]))
-
-
 def test_group_by_puts_pairs_of_a_dialogue_into_one_step(
     stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
 ) -> None:

@@ -132,6 +132,6 @@ def test_the_probe_leaves_no_trace(tiny_model: Build) -> None:
 
 def test_an_adapter_of_virtual_tokens_is_refused(tiny_model: Build) -> None:
     virtual = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
-    model = with_adapter(copy.deepcopy(tiny_model("llama", dtype=torch.float32)), virtual, seed=0)
+    model = with_adapter(copy.deepcopy(tiny_model("llama", dtype=torch.float32)), virtual, seed=0, base_name="")
     with pytest.raises(ConfigError, match="adapter: PROMPT_TUNING puts virtual tokens before each sequence"):
         sequence_logprobs(model, forked())

@@ -36,6 +36,7 @@ class Option:
         default: `dataclasses.MISSING` where the user must give one.
         help: what it does, with its unit.
         heading: the part of the help it belongs to.
+        values: what single values mean, in a line each.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Option:
     default: Any
     help: str
     heading: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -119,7 +121,9 @@ def _options(heading: str, kind: type["DataclassInstance"]) -> Iterable[Option]:
     inherited = _inherited_names(kind)
     for item in dataclasses.fields(kind):
         choices = item.metadata.get("choices")
-        type_of_item = Literal[tuple(choices)] if choices else hints[item.name]
+        type_of_item = hints[item.name]
+        if choices:
+            type_of_item = Literal[tuple(choices)] | None if item.default is None else Literal[tuple(choices)]
         if item.init and readable(type_of_item):
             yield Option(
                 name=item.name,
@@ -127,6 +131,7 @@ def _options(heading: str, kind: type["DataclassInstance"]) -> Iterable[Option]:
                 default=_default(item),
                 help=_help(item),
                 heading=_INHERITED if item.name in inherited else heading,
+                values=item.metadata.get("values", {}),
             )
 
 

@@ -31,9 +31,13 @@ def _entry(option: Option, width: int) -> list[str]:
     others = "".join(f", also --{name}" for name in option.spellings[1:])
     first = f"  --{option.spellings[0]}{others}: {describe(option.kind)}, {_default(option)}"
     indent = " " * 6
-    return textwrap.wrap(first, width, subsequent_indent=indent) + textwrap.wrap(
-        option.help, width, initial_indent=indent, subsequent_indent=indent
-    )
+    entry = textwrap.wrap(first, width, subsequent_indent=indent)
+    entry += textwrap.wrap(option.help, width, initial_indent=indent, subsequent_indent=indent)
+    longest = max(map(len, option.values), default=0)
+    for value, meaning in option.values.items():
+        start = f"{indent}  {value:{longest}}  "
+        entry += textwrap.wrap(meaning, width, initial_indent=start, subsequent_indent=" " * len(start))
+    return entry
 
 
 def _default(option: Option) -> str:

@@ -57,6 +57,8 @@ def build_pair(
         "tools": tools(row),
         "id": row_id(row, where),
         "kind": row.get("kind") or "",
+        "weight": 1.0 if row.get("weight") is None else row["weight"],
+        "margin": row.get("margin"),
         "dialogue_id": row_id(row, _prompt_id(prompt), "dialogue_id"),
         "source": where,
         "verbatim": verbatim,

@@ -20,7 +20,7 @@ class Reader(NamedTuple):
 
 
 _TOOLS = ("tools", "functions", "id")
-_PAIR = (*_TOOLS, "dialogue_id", "kind")
+_PAIR = (*_TOOLS, "dialogue_id", "kind", "weight", "margin")
 
 # The first that matches a row is taken, so the more particular formats come first.
 READERS = (

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from turnpoint.dialogue.kinds import Decision
 from turnpoint.errors import DataError
@@ -191,7 +191,8 @@ class PreferencePair(_Frozen):
     """Tools, a shared prompt, and two ways to go on, each of one or more turns with messages between them.
 
     The rejected side may call a tool that is not offered: that can be what is wrong with it. `kind` names what the pair
-    teaches, where its maker says so.
+    teaches, where its maker says so. `weight` is what the pair counts for in a mean over pairs. `margin` is by how much
+    its chosen side must lead, in nats, in the place of the setting of that name.
     """
 
     prompt: tuple[Message, ...]
@@ -201,6 +202,8 @@ class PreferencePair(_Frozen):
     id: str = ""
     dialogue_id: str = ""
     kind: str = ""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    margin: float | None = Field(default=None, allow_inf_nan=False)
     source: str = ""
     verbatim: bool = False
 

@@ -1,5 +1,6 @@
 """One door for every kind of model name."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,13 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.hub import reachable
@@ -16,36 +23,47 @@ from turnpoint.progress import bars_of_transformers
 
 # What transformers, peft and safetensors raise on names, folders and files that hold no model they know.
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError)
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+DTYPES: dict[str, torch.dtype | str] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+    "auto": "auto",
+}
 
 
 def load_model(
     name: str,
     *,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     attn_implementation: str | None = None,
     trust_remote_code: bool = False,
+    quantization_config: Any = None,
+    **options: Any,
 ) -> PreTrainedModel:
     """Load a causal language model, in evaluation mode, with its adapter where the folder holds one.
 
     Args:
         name: a hub name, a folder, a `.gguf` file, or `demo`.
-        dtype: of the weights: float32, bfloat16, float16 or float64.
+        dtype: of the weights: float32, bfloat16, float16, float64, or auto, that of the files.
         attn_implementation: as in transformers; None takes the model's best.
         trust_remote_code: run Python code that comes with the model. Off unless asked for.
+        quantization_config: of transformers, for weights of few bits below an adapter (QLoRA); needs a GPU.
+        options: further ones of `from_pretrained`, such as `revision` and `device_map`.
 
     Raises:
         CheckpointError: no such model, or it cannot be loaded.
-        ConfigError: unknown dtype.
+        ConfigError: unknown dtype, or quantisation without a GPU.
     """
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype: unknown {dtype!r}; use one of {', '.join(DTYPES)}")
+    if quantization_config is not None:
+        _check_quantisation(quantization_config)
+        options["quantization_config"] = quantization_config
     source = _resolve(name)
-    options: dict[str, Any] = {
-        "dtype": DTYPES[dtype],
-        "attn_implementation": attn_implementation,
-        "trust_remote_code": trust_remote_code,
-    }
+    options |= {"dtype": DTYPES[dtype], "attn_implementation": attn_implementation}
+    options["trust_remote_code"] = trust_remote_code
     try:
         with bars_of_transformers():
             if (Path(source) / "adapter_config.json").is_file():
@@ -82,6 +100,26 @@ def load_model_and_tokenizer(
     """`load_model` and `load_tokenizer` of one name."""
     model = load_model(name, dtype=dtype, attn_implementation=attn_implementation, trust_remote_code=trust_remote_code)
     return model, load_tokenizer(name, trust_remote_code=trust_remote_code)
+
+
+def four_bits() -> Any:
+    """The quantisation of QLoRA (arXiv 2305.14314): 4-bit NormalFloat, its constants too, products in bfloat16."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _check_quantisation(config: Any) -> None:
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"quantization_config: needs a CUDA GPU, and there is none (got {type(config).__name__}); leave it out, or"
+            " load the weights in bfloat16"
+        )
+    if importlib.util.find_spec("bitsandbytes") is None and isinstance(config, BitsAndBytesConfig):
+        raise ConfigError("quantization_config: bitsandbytes is not installed; run `pip install bitsandbytes`")
 
 
 def loadable_name(name: str) -> str:

@@ -18,11 +18,14 @@ class Turns(NamedTuple):
         logps: summed log-probs of the scored tokens of each turn, nats, [B, T]; anything where `mask` is False.
         mask: True where a turn exists, bool [B, T].
         tokens: scored tokens of each turn, [B, T]; anything where `mask` is False.
+        beyond: the part of `logps` of tokens beyond the length of the shorter side of the pair, [B, T]; anything where
+            `mask` is False, and None where nobody asks for it.
     """
 
     logps: Tensor
     mask: Tensor
     tokens: Tensor
+    beyond: Tensor | None = None
 
 
 class ReductionFact(NamedTuple):
@@ -76,6 +79,19 @@ def diatool_score(turns: Turns, gamma: float) -> Tensor:
     """
     weights = turn_weights(turns, gamma)
     return (weights * turns.logps.where(turns.mask, 0)).sum(-1) / weights.sum(-1)
+
+
+def shorter_side_first(sides: tuple[Turns, Turns], alpha: float) -> tuple[Turns, Turns]:
+    """Weigh tokens beyond the length of the shorter side with alpha (LD-DPO, arXiv 2409.06411).
+
+    A side of log-probs -1, -1, -4 beside one of two tokens, alpha 0.5: -1 - 1 - 0.5 * 4 = -4.
+    """
+    return _weighed(sides[0], alpha), _weighed(sides[1], alpha)
+
+
+def _weighed(turns: Turns, alpha: float) -> Turns:
+    assert turns.beyond is not None, "LD-DPO needs to know which tokens are beyond the shorter side"
+    return turns._replace(logps=turns.logps - (1 - alpha) * turns.beyond)
 
 
 def turn_weights(turns: Turns, gamma: float) -> Tensor:

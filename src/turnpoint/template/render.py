@@ -79,7 +79,7 @@ class Renderer:
         """
         shared = 0 if pair.verbatim else sum(message.role == "assistant" for message in pair.prompt)
         chosen, rejected = self.tokenize(pair.side("chosen")), self.tokenize(pair.side("rejected"))
-        return TokenizedPair(chosen, rejected, shared, pair.id, pair.dialogue_id, pair.source)
+        return TokenizedPair(chosen, rejected, shared, pair.id, pair.dialogue_id, pair.source, pair.weight, pair.margin)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool], source: str = "prompt") -> list[int]:
         """Token ids of a dialogue up to where the model goes on, the header of its turn included.

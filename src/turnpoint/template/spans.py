@@ -51,6 +51,8 @@ class TokenizedPair(NamedTuple):
     id: str
     dialogue_id: str
     source: str
+    weight: float = 1.0  # of the pair in a mean over pairs
+    margin: float | None = None  # nats; None leaves it to the settings
 
 
 class TextSpan(NamedTuple):

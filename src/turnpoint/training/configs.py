@@ -14,8 +14,9 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from transformers.trainer_utils import IntervalStrategy
 
 from turnpoint.errors import ConfigError
-from turnpoint.objectives import REDUCTIONS, Objective
+from turnpoint.objectives import COEFFICIENTS, DIVERGENCES, LOSSES, REDUCTIONS, Objective
 from turnpoint.template import Overflow
+from turnpoint.training.of_trl import NOTHING_LEFT, REFUSED, ArgumentsOfTRL
 
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 TURNS_FROM = ("fork", "dialogue")
@@ -46,6 +47,10 @@ _NOT_WRITTEN = (
     "parallelism_config",
     "gradient_checkpointing",
     "gradient_checkpointing_kwargs",
+    "model_init_kwargs",
+    "trust_remote_code",
+    *NOTHING_LEFT,
+    *REFUSED,
 )
 
 
@@ -136,6 +141,20 @@ class StageConfig(TrainingArguments):
     )
     disable_dropout: bool = field(
         default=True, metadata={"help": "Set every dropout of the model to 0. Default: True."}
+    )
+    router_aux_loss_coef: float | None = field(
+        default=None,
+        metadata={
+            "help": "Weight of the auxiliary loss that balances experts; sequences run one by one with it. Default: the"
+            " model's own where its configuration sets output_router_logits, else none."
+        },
+    )
+    model_init_kwargs: Any = field(
+        default=None,
+        metadata={"help": "Options of `turnpoint.models.load_model` for a model given by name, a dict. Default: none."},
+    )
+    trust_remote_code: Any = field(
+        default=None, metadata={"help": "Run Python code that comes with a model given by name. Default: False."}
     )
 
     def __post_init__(self) -> None:
@@ -300,18 +319,28 @@ class SFTConfig(StageConfig):
 
 
 @dataclass
-class DPOConfig(StageConfig):
+class DPOConfig(ArgumentsOfTRL, StageConfig):
     """Settings of `DPOTrainer`."""
 
     learning_rate: float = field(
         default=1e-6, metadata={"help": "Peak learning rate. Default: 1e-6; with LoRA 1e-5 is usual."}
     )
-    loss_type: str = field(default="sigmoid", metadata={"help": "Loss of a pair. Default: sigmoid."})
-    reduction: str = field(
-        default="sum",
+    loss_type: str | list[str] = field(
+        default="sigmoid",
+        metadata={
+            "help": "Loss of a pair; several, with commas between them, add up; your own is package.module:function."
+            " Default: sigmoid.",
+            "values": {name: fact.about for name, fact in LOSSES.items()},
+        },
+    )
+    loss_weights: list[float] | None = field(
+        default=None, metadata={"help": "Weight of each of several losses. Default: 1 each."}
+    )
+    reduction: str | None = field(
+        default=None,
         metadata={
             "help": "How the log-probs of a side become its score: sum (DPO), mean (per token), dmpo, diatool."
-            " Default: sum.",
+            " Default: the loss's own, mean for ipo, sigmoid_norm, simpo and orpo, sum for the others.",
             "choices": tuple(REDUCTIONS),
         },
     )
@@ -324,11 +353,42 @@ class DPOConfig(StageConfig):
     )
     margin: float | None = field(
         default=None,
-        metadata={"help": "Lead that the chosen score must have, nats, inside beta. Default: 0.5 for diatool, else 0."},
+        metadata={
+            "help": "Lead that the chosen score must have, nats, inside beta; a pair's own margin takes its place."
+            " Default: 0.5 for diatool and simpo, else 0."
+        },
     )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "Share of pairs taken to be labelled the wrong way round, [0, 0.5). Default: 0."}
     )
+    f_divergence_type: str = field(
+        default="reverse_kl",
+        metadata={
+            "help": "Divergence that holds the policy to the reference: reverse_kl (DPO), forward_kl, js_divergence,"
+            " alpha_divergence. Default: reverse_kl.",
+            "choices": tuple(DIVERGENCES),
+        },
+    )
+    f_alpha_divergence_coef: float | None = field(
+        default=None, metadata={"help": "Alpha of alpha_divergence. Default: 0.5."}
+    )
+    ld_alpha: float | None = field(
+        default=None,
+        metadata={"help": "Weight in [0, 1] of the tokens of the longer side beyond the shorter (LD-DPO). Default: 1."},
+    )
+    rpo_alpha: float | None = field(
+        default=None, metadata={"help": "Adds the loss sft with this weight (RPO). Default: it is not added."}
+    )
+    use_weighting: bool = field(
+        default=False,
+        metadata={"help": "Weigh each pair by how likely its sides are under the policy (WPO). Default: False."},
+    )
+    discopop_tau: float | None = field(default=None, metadata={"help": "Temperature of discopop. Default: 0.05."})
+    dpop_lambda: float | None = field(
+        default=None, metadata={"help": "Price in dpop of a chosen side that becomes less likely. Default: 50."}
+    )
+    cpo_alpha: float | None = field(default=None, metadata={"help": "Weight of the SFT part of cpo. Default: 1."})
+    slic_lambda: float | None = field(default=None, metadata={"help": "Weight of the SFT part of slic. Default: 1."})
     turns_from: str = field(
         default="fork",
         metadata={
@@ -351,20 +411,40 @@ class DPOConfig(StageConfig):
         metadata={
             "help": "Compute the reference's log-probs of all pairs once before training, instead of at each step."
             " Default: True where a step would need a second model in memory (full fine-tuning), False where the"
-            " reference is the model with its adapter off or a ref_model is given."
+            " reference is the model with its adapter off or with another one, moves, or a ref_model is given."
         },
+    )
+    model_adapter_name: str | None = field(
+        default=None, metadata={"help": "Adapter to train, of a model with several. Default: the one that is on."}
+    )
+    ref_adapter_name: str | None = field(
+        default=None, metadata={"help": "Adapter that makes the model its own reference. Default: see ref_model."}
+    )
+    sync_ref_model: bool = field(
+        default=False, metadata={"help": "Let the reference follow the policy (TR-DPO). Default: False."}
+    )
+    ref_model_mixup_alpha: float = field(
+        default=0.6, metadata={"help": "Share of the policy in the reference that follows it, (0, 1]. Default: 0.6."}
+    )
+    ref_model_sync_steps: int = field(
+        default=512, metadata={"help": "Optimiser steps after which the reference follows. Default: 512."}
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         objective = self.objective
-        if self.turns_from == "dialogue" and not objective.reduction_fact.by_turn:
+        if self.turns_from == "dialogue" and not objective.by_turn:
             by_turn = " or ".join(name for name, fact in REDUCTIONS.items() if fact.by_turn)
             raise self._fault(
                 "turns_from",
-                f"reduction {self.reduction!r} scores the turns after the fork only",
+                f"reduction {objective.terms[0].reduction!r} scores the turns after the fork only",
                 f"use reduction {by_turn}, or fork",
             )
+        if self.use_weighting and any(term.loss.sorts for term in objective.terms):
+            raise self._fault(
+                "use_weighting", f"loss {self.loss_type!r} sorts pairs, so none can be weighed", "leave it"
+            )
+        self._check_reference(objective)
 
     @property
     def objective(self) -> Objective:
@@ -377,14 +457,37 @@ class DPOConfig(StageConfig):
                 gamma=self.gamma,
                 margin=self.margin,
                 label_smoothing=self.label_smoothing,
+                loss_weights=self.loss_weights,
+                f_divergence_type=self.f_divergence_type,
+                f_alpha_divergence_coef=self.f_alpha_divergence_coef,
+                ld_alpha=self.ld_alpha,
+                rpo_alpha=self.rpo_alpha,
+                coefficients={name: getattr(self, name) for name in COEFFICIENTS if getattr(self, name) is not None},
             )
         except ConfigError as error:
             raise ConfigError(f"{self._name}: {str(error).removeprefix('objective: ')}") from None
 
     def _check(self) -> None:
         super()._check()
+        self.explain(self._name)
         self._check_choice("turns_from", TURNS_FROM)
         self._check_choice("group_by", GROUP_BY)
+        if not 0 < self.ref_model_mixup_alpha <= 1:
+            raise self._fault("ref_model_mixup_alpha", "must lie in (0, 1]", "0.6 is usual")
+        if self.ref_model_sync_steps < 1:
+            raise self._fault("ref_model_sync_steps", "must be at least 1", "512 is usual")
+
+    def _check_reference(self, objective: Objective) -> None:
+        """Refuse settings of a reference that is not there, or that exclude each other."""
+        for name in ("precompute_ref_log_probs", "sync_ref_model", "ref_adapter_name"):
+            if getattr(self, name) and not objective.needs_reference:
+                raise self._fault(name, f"loss {self.loss_type!r} reads no reference", "leave it out")
+        if self.sync_ref_model and self.precompute_ref_log_probs:
+            raise self._fault(
+                "sync_ref_model",
+                "log-probs that are computed once before training cannot follow",
+                "leave out sync_ref_model or precompute_ref_log_probs",
+            )
 
     def check_stream(self) -> None:
         """As for all stages; and what needs to know all pairs before the first step."""
@@ -395,6 +498,14 @@ class DPOConfig(StageConfig):
             raise self._fault("group_by", "a stream keeps the order in which it comes", "leave it out")
 
     def resolved(self) -> dict[str, Any]:
-        """Every field with the value that is in force, gamma and margin of the reduction included."""
-        objective = self.objective
-        return super().resolved() | {"gamma": objective.gamma, "margin": objective.margin}
+        """Every field with the value that is in force; those of a single loss as they are in its row of the table."""
+        values = super().resolved()
+        terms = self.objective.terms
+        if len(terms) > 1:
+            return values
+        [term] = terms
+        in_force: dict[str, Any] = {"reduction": term.reduction}
+        in_force |= {"gamma": term.gamma} if term.reduction_fact.gamma is not None else {}
+        in_force |= {"margin": term.margin} if term.loss.margin else {}
+        in_force |= {term.loss.coefficient.name: term.coefficient} if term.loss.coefficient else {}
+        return values | in_force

@@ -1,184 +1,65 @@
-"""The stage dpo: preference pairs, a reference, an objective.
+"""The stage dpo: preference pairs, a reference, an objective."""
 
-Legend: B pairs of a row, T turns of the longest side, S scored tokens of one side.
-"""
-
+import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
+from peft import PeftModel
+from safetensors.torch import load_model as load_weights
+from safetensors.torch import save_model as save_weights
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from turnpoint.cache import cache_folder
 from turnpoint.errors import ConfigError
-from turnpoint.objectives import Objective, Turns
-from turnpoint.template import TokenizedDialogue, TokenizedPair
+from turnpoint.models import load_model
+from turnpoint.training.collator import DataCollatorForPreference
 from turnpoint.training.configs import DPOConfig
-from turnpoint.training.executor import RowResult
+from turnpoint.training.dpo_stage import TOKEN_METRICS, DPOStage, PairFacts, RunningMean
+from turnpoint.training.executor import Tally
+from turnpoint.training.health import Health
+from turnpoint.training.pair_examples import PairExample, PairExamples
 from turnpoint.training.records import PAIRS, Examples, Tokenized
-from turnpoint.training.reference import Reference, frozen, frozen_copy
+from turnpoint.training.reference import Reference, copied_adapter, frozen, frozen_copy, use_adapter
 from turnpoint.training.reference_cache import Key, ReferenceCache, weights_hash
 from turnpoint.training.stream import Stream
 from turnpoint.training.trainer import StageTrainer
-from turnpoint.tree import ScoredSequence, TokenScores, evaluating, sequence_logprobs
+from turnpoint.tree import evaluating
 
 logger = logging.getLogger(__name__)
 
-
-class Side(NamedTuple):
-    """One side of a pair, ready to be scored.
-
-    Args:
-        sequence: token ids, and the indexes of the S scored tokens.
-        turn_of: turn of each scored token, numbered from 0 among the turns that count, int64 [S].
-    """
-
-    sequence: ScoredSequence
-    turn_of: NDArray[np.int64]
+_STATE = "dpo_state.json"
+_REFERENCE = "reference.safetensors"
 
 
-@dataclass
-class PairExample:
-    """A pair as the stage trains on it.
+class FollowPolicy(TrainerCallback):
+    """Moves the reference towards the policy every so many optimiser steps (TR-DPO, arXiv 2404.09656)."""
 
-    Args:
-        chosen: the preferred side.
-        rejected: the other side.
-        reference: log-probs of the scored tokens of both sides under the reference, [S] each, once they are computed.
-    """
+    def __init__(self, reference: Reference, share: float, every: int) -> None:
+        self.reference = reference
+        self.share = share
+        self.every = every
 
-    chosen: Side
-    rejected: Side
-    reference: tuple[Tensor, Tensor] | None = None
-
-
-def pair_example(pair: TokenizedPair, *, first_turn: int) -> PairExample:
-    """Choose which turns count.
-
-    Args:
-        pair: the tokenised pair.
-        first_turn: turns before it neither count nor are scored: `pair.shared_turns` from the fork on, 0 for all.
-    """
-    return PairExample(_side(pair.chosen, first_turn), _side(pair.rejected, first_turn))
-
-
-def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:
-    """Turns without a scored token do not count: those with `train: false`, and one that is cut off."""
-    ranges = [np.arange(max(turn.start, 1), turn.end) for turn in dialogue.turns[first_turn:] if turn.train]
-    ranges = [each for each in ranges if len(each)]
-    assert ranges, "a side without scored tokens is left out when pairs are prepared"
-    turn_of = np.repeat(np.arange(len(ranges)), [len(each) for each in ranges])
-    return Side(ScoredSequence(dialogue.input_ids, np.concatenate(ranges)), turn_of)
-
-
-def turns_of(sides: Sequence[Side], logps: Sequence[Tensor]) -> Turns:
-    """Sum log-probs of scored tokens, [S] for each of B sides, into turns [B, T]."""
-    device = logps[0].device
-    width = max(int(side.turn_of[-1]) + 1 for side in sides)
-    cells = np.concatenate([row * width + side.turn_of for row, side in enumerate(sides)])
-    cell_of = torch.from_numpy(cells).to(device)
-    sums = logps[0].new_zeros(len(sides) * width).index_add(0, cell_of, torch.cat(list(logps)))
-    tokens = torch.bincount(cell_of, minlength=len(sides) * width).view(len(sides), width)
-    return Turns(sums.view(len(sides), width), tokens > 0, tokens)
-
-
-_METRICS = (
-    "rewards/chosen",
-    "rewards/rejected",
-    "rewards/accuracies",
-    "rewards/margins",
-    "logps/chosen",
-    "logps/rejected",
-)
-# Statistic of tokens -> name; a pair adds the mean over the scored tokens of each of its sides.
-_TOKEN_METRICS = {"entropy": "entropy", "top1": "mean_token_accuracy", "mean_logit": "logits"}
-
-
-@dataclass
-class DPOStage:
-    """What the executor runs for a preference pair, and what it makes of the log-probs.
-
-    Args:
-        objective: reduction and loss.
-        reference: where the reference's log-probs come from; None: the examples carry them, or none are needed.
-        statistics: of tokens; those of `_TOKEN_METRICS`, or none.
-        shared: whether sequences of a row share their tree.
-        chunked: whether some rows of logits are made at a time.
-        sequences_per_item: two sides.
-        metrics_by_weight: every pair counts as one.
-    """
-
-    objective: Objective
-    reference: Reference | None
-    statistics: tuple[str, ...] = ()
-    shared: bool = True
-    chunked: bool = False
-    sequences_per_item: int = 2
-    metrics_by_weight: bool = False
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the sums that `row` returns."""
-        names = (f"{_TOKEN_METRICS[name]}/{side}" for side in ("chosen", "rejected") for name in self.statistics)
-        return *_METRICS, *names
-
-    def sequences(self, item: PairExample) -> Sequence[ScoredSequence]:
-        """Chosen, rejected."""
-        return item.chosen.sequence, item.rejected.sequence
-
-    def weight(self, item: PairExample) -> float:
-        """A pair counts as one."""
-        return 1.0
-
-    def row(self, model: nn.Module, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]) -> RowResult:
-        """Summed loss and metrics of the pairs of a row."""
-        logps = [[side.logps for side in pair] for pair in scores]
-        policy = self._turns(items, logps)
-        reference = self._turns(items, self._reference_logps(model, items, logps))
-        losses, chosen, rejected = self.objective(policy, reference)
-        columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
-        of_tokens = [torch.stack([pair[side].statistics.mean(0) for pair in scores]).sum(0) for side in (0, 1)]
-        of_pairs = torch.stack([column.sum() for column in columns]).detach()
-        return RowResult(losses.sum(), torch.cat([of_pairs, *of_tokens]))
-
-    def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
-        """The forward of the reference, where rows run one."""
-        if self.reference is not None:
-            self._under_reference(self.reference, model, sequences)
-
-    def _turns(self, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> tuple[Turns, Turns]:
-        chosen = turns_of([item.chosen for item in items], [each[0] for each in logps])
-        rejected = turns_of([item.rejected for item in items], [each[1] for each in logps])
-        return chosen, rejected
-
-    def _reference_logps(
-        self, model: nn.Module, items: Sequence[PairExample], like: Sequence[Sequence[Tensor]]
-    ) -> Sequence[Sequence[Tensor]]:
-        """Log-probs under the reference, in the same arrangement as those of the policy, `like`."""
-        if not self.objective.loss_fact.needs_reference:
-            return [[torch.zeros_like(each) for each in item] for item in like]
-        if self.reference is None:
-            known = [item.reference for item in items if item.reference is not None]
-            assert len(known) == len(items), "the examples carry no reference, and there is no reference model"
-            return [[each.to(like[0][0]) for each in item] for item in known]
-        flat = self._under_reference(self.reference, model, [each for item in items for each in self.sequences(item)])
-        return [flat[2 * i : 2 * i + 2] for i in range(len(items))]
-
-    def _under_reference(
-        self, reference: Reference, policy: nn.Module, sequences: Sequence[ScoredSequence]
-    ) -> list[Tensor]:
-        with torch.no_grad(), reference.of(policy) as model:
-            return sequence_logprobs(model, sequences, shared=self.shared, chunked=self.chunked)
-
-
-def _totals(sides: tuple[Turns, Turns]) -> list[Tensor]:
-    return [side.logps.sum(-1) for side in sides]
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        """After an optimiser step."""
+        if state.global_step % self.every == 0:
+            self.reference.follow(model, self.share)
 
 
 class DPOTrainer(StageTrainer[PairExample]):
@@ -186,15 +67,21 @@ class DPOTrainer(StageTrainer[PairExample]):
 
     Args:
         model: the policy: a causal language model, or a name that `turnpoint.models.load_model` knows.
-        ref_model: the reference; None: the model as handed over. Nothing is kept in memory for it where the model gets
-            a new adapter (the adapter is off for the reference) or where `precompute_ref_log_probs` is in force.
+        ref_model: the reference, or its name; None: the model as handed over. Nothing is kept in memory for it where
+            the model gets a new adapter (the adapter is off for the reference) or where `precompute_ref_log_probs` is
+            in force; a model that has an adapter already gets a frozen copy of it.
         args: settings.
+        data_collator: a `DataCollatorForPreference`, which is not used: nothing is padded.
         train_dataset: pairs: a list of `PreferencePair`, a `datasets.Dataset`, a file, anything `data.load` takes.
         eval_dataset: the same, or a dict of them by name.
         processing_class: the tokenizer; None loads that of the model.
-        peft_config: trains a new adapter instead of the model.
+        compute_metrics: gets an `EvalPrediction` with the rewards of chosen and rejected sides of an evaluation set,
+            float64 [N, 2], and zeros [N] as labels, and returns metrics by name.
         callbacks: of transformers.
         optimizers: optimiser and schedule, instead of those the settings name.
+        quantization_config: of transformers, for a model given by name.
+        peft_config: trains a new adapter instead of the model; over the adapter that the model has, which is merged
+            into its weights first, if it has one.
 
     Raises:
         ConfigError: settings that exclude each other.
@@ -210,28 +97,65 @@ class DPOTrainer(StageTrainer[PairExample]):
     def __init__(
         self,
         model: PreTrainedModel | nn.Module | str,
-        ref_model: nn.Module | None = None,
+        ref_model: nn.Module | str | None = None,
         args: DPOConfig | None = None,
-        **options: Any,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[Any] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        quantization_config: Any = None,
+        peft_config: Any = None,
     ) -> None:
-        args = args or DPOConfig()
-        self.ref_model = ref_model
-        super().__init__(model, args, **options)
+        args = _with_quantisation(args or DPOConfig(), quantization_config)
+        _check_collator(data_collator)
+        self.ref_model = load_model(ref_model) if isinstance(ref_model, str) else ref_model
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            peft_config=peft_config,
+            callbacks=callbacks,
+            optimizers=optimizers,
+        )
+        self.compute_metrics = compute_metrics
+        self._check_columns()
         self._reference = self._make_reference()
-        statistics = tuple(_TOKEN_METRICS) if args.token_metrics else ()
-        self.stage = DPOStage(args.objective, None if self.precomputes else self._reference, statistics)
+        self.stage = DPOStage(
+            args.objective,
+            None if self.precomputes else self._reference,
+            tuple(TOKEN_METRICS) if args.token_metrics else (),
+            args.use_weighting,
+        )
+        self.add_callback(Health)
+        if args.sync_ref_model:
+            assert self._reference is not None
+            self._reference.check_can_follow(self.model)
+            self.add_callback(FollowPolicy(self._reference, args.ref_model_mixup_alpha, args.ref_model_sync_steps))
 
     @property
     def precomputes(self) -> bool:
         """Whether the reference's log-probs are computed once, before training."""
-        if not self.config.objective.loss_fact.needs_reference:
+        if not self.config.objective.needs_reference:
             return False
         if self.config.precompute_ref_log_probs is None:
-            return self.ref_model is None and not self.new_adapter and not isinstance(self.train_dataset, Stream)
+            in_memory = self.ref_model is not None or self.new_adapter or self.config.ref_adapter_name is not None
+            return not (in_memory or self.config.sync_ref_model or isinstance(self.train_dataset, Stream))
         return self.config.precompute_ref_log_probs
 
+    def _start_policy(self, model: nn.Module) -> None:
+        use_adapter(model, self.config.model_adapter_name, self.config.ref_adapter_name)
+
     def _make_reference(self) -> Reference | None:
-        if not self.config.objective.loss_fact.needs_reference:
+        if not self.config.objective.needs_reference:
+            if self.ref_model is not None:
+                raise ConfigError(
+                    f"DPOTrainer: ref_model: loss {self.config.loss_type!r} reads no reference; leave ref_model out"
+                )
             return None
         if self.ref_model is not None:
             if self.ref_model is self.model:
@@ -242,9 +166,48 @@ class DPOTrainer(StageTrainer[PairExample]):
             reference = frozen(self.ref_model).to(self.args.device)
             self._attend_along_tree(reference)
             return Reference(reference)
+        if self.config.ref_adapter_name is not None:
+            return Reference(adapter=self.config.ref_adapter_name)
         if self.new_adapter:
-            return Reference(None)
-        return None if self.precomputes else Reference(frozen_copy(self.model))
+            return Reference()
+        if self.precomputes:
+            return None
+        policy: nn.Module = self.model
+        return (
+            Reference(adapter=copied_adapter(policy))
+            if isinstance(policy, PeftModel)
+            else Reference(frozen_copy(policy))
+        )
+
+    def _check_columns(self) -> None:
+        """Say which pairs carry weights and margins of their own; refuse those that the objective cannot honour.
+
+        Raises:
+            ConfigError: a column has no meaning in the objective.
+        """
+        sets = [self.train_dataset, *(self.eval_dataset or {}).values()] if isinstance(self.eval_dataset, dict) else []
+        for each in sets or [self.train_dataset, self.eval_dataset]:
+            if isinstance(each, PairExamples):
+                self._check_columns_of(each.records)
+
+    def _check_columns_of(self, records: Tokenized) -> None:
+        weighted = int((records.numbers("weight") != 1).sum())
+        with_margin = int((~np.isnan(records.numbers("margin"))).sum())
+        terms = self.config.objective.terms
+        sorting = next((term.name for term in terms if term.loss.sorts), None)
+        if weighted and sorting:
+            raise ConfigError(
+                f"DPOTrainer: weight: loss {sorting!r} sorts the pairs of a step, so that none has a loss of its own to"
+                f" weigh ({weighted} of {len(records)} pairs of {records.facts.source} carry one); take the column out"
+            )
+        if with_margin and not any(term.loss.margin for term in terms):
+            raise ConfigError(
+                f"DPOTrainer: margin: has no meaning in loss {self.config.loss_type!r} ({with_margin} of"
+                f" {len(records)} pairs of {records.facts.source} carry one); take the column out"
+            )
+        for count, what in ((weighted, "weight"), (with_margin, "margin")):
+            if count:
+                logger.info("%s: %d of %d pairs carry a %s", records.facts.source, count, len(records), what)
 
     def _examples(self, records: Tokenized) -> Examples[PairExample]:
         return PairExamples(records, from_fork=self.config.turns_from == "fork")
@@ -263,18 +226,67 @@ class DPOTrainer(StageTrainer[PairExample]):
         missing = [each for each in cast(Sequence[PairExamples], sets) if each.reference is None]
         if not self.precomputes or not missing:
             return
-        if self.trained and self.ref_model is None and not self.new_adapter:
+        if self.trained and self._reference is None:
             raise ConfigError(
                 "DPOTrainer: precompute_ref_log_probs: the reference's log-probs of this data set were not computed"
                 " before training moved the model; pass it as eval_dataset to the trainer, or set"
                 " precompute_ref_log_probs: false"
             )
         policy = self.accelerator.unwrap_model(self.model)
-        reference = self._reference or Reference(policy)
+        reference = self._reference or Reference(model=policy)
         with evaluating(policy), reference.of(policy) as model:
-            weights = weights_hash(model, adapter=self._reference != Reference(None))
+            weights = weights_hash(model, adapter=self._reference != Reference())
             for each in missing:
                 each.reference = self._precomputed(model, weights, each)
+
+    def _after_step(self, tally: Tally) -> None:
+        """Move the running mean of rewards, if a loss reads it."""
+        if self.stage.objective.shifted:
+            means = self.executor.means(self.stage, tally)
+            rewards = (means.metrics[f"rewards/{side}"] for side in ("chosen", "rejected"))
+            self.stage.rewards.add(sum(rewards) / 2, means.items)
+
+    def _metrics_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
+        """How far the policy is from the reference per token, and how much of the margin is length."""
+        if not of_items or not self.config.objective.needs_reference:
+            return {}
+        facts = PairFacts(*torch.stack(of_items, -1).to(torch.float64))
+        tokens = facts.chosen_tokens + facts.rejected_tokens
+        metrics = {
+            "logratios/chosen": (facts.chosen_logratio.sum() / facts.chosen_tokens.sum()).item(),
+            "kl": (facts.divergence.sum() / tokens.sum()).item(),
+        }
+        both = [facts.chosen_reward - facts.rejected_reward, facts.chosen_tokens - facts.rejected_tokens]
+        if len(tokens) > 1 and all(each.std() > 0 for each in both):
+            metrics["length_bias"] = torch.corrcoef(torch.stack(both))[0, 1].item()
+        return metrics
+
+    def _evaluation_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
+        """As in training, and the user's own."""
+        metrics = self._metrics_of_items(of_items)
+        if self.compute_metrics is None or not of_items:
+            return metrics
+        rewards = torch.stack(of_items)[:, :2].to(torch.float64).numpy()
+        return metrics | self.compute_metrics(EvalPrediction(predictions=rewards, label_ids=np.zeros(len(rewards))))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """What else a run needs to go on: the running mean of rewards, and a reference that moves."""
+        super()._save_optimizer_and_scheduler(output_dir)
+        if not self.args.should_save:
+            return
+        (Path(output_dir) / _STATE).write_text(json.dumps(asdict(self.stage.rewards)), encoding="utf-8")
+        if self.config.sync_ref_model and self._reference is not None and self._reference.model is not None:
+            save_weights(self._reference.model, str(Path(output_dir) / _REFERENCE))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        state = Path(checkpoint) / _STATE
+        if state.exists():
+            self.stage.rewards = RunningMean(**json.loads(state.read_text(encoding="utf-8")))
+        if self.config.sync_ref_model and self._reference is not None and self._reference.model is not None:
+            load_weights(self._reference.model, Path(checkpoint) / _REFERENCE)
 
     def _precomputed(self, model: nn.Module, weights: str, pairs: "PairExamples") -> ReferenceCache:
         """What the reference says of the pairs, once all of it is in the cache."""
@@ -295,22 +307,22 @@ class DPOTrainer(StageTrainer[PairExample]):
         return cache
 
 
-class PairExamples(Examples[PairExample]):
-    """Pairs, with what the reference says of them once that is known.
+def _with_quantisation(args: DPOConfig, quantization_config: Any) -> DPOConfig:
+    if quantization_config is None:
+        return args
+    given = dict(args.model_init_kwargs or {})
+    if "quantization_config" in given:
+        raise ConfigError(
+            "DPOTrainer: quantization_config: is given to the trainer and in model_init_kwargs; give it once"
+        )
+    return replace(args, model_init_kwargs=given | {"quantization_config": quantization_config})
 
-    Args:
-        records: tokenised pairs.
-        from_fork: turns of the shared prompt neither count nor are scored.
-    """
 
-    def __init__(self, records: Tokenized, *, from_fork: bool) -> None:
-        super().__init__(records, lambda pair: pair_example(pair, first_turn=pair.shared_turns if from_fork else 0))
-        self.from_fork = from_fork
-        self.reference: ReferenceCache | None = None
-
-    def __getitem__(self, i: Any) -> Any:
-        example = super().__getitem__(i)
-        if self.reference is not None:
-            chosen, rejected = self.reference[i]
-            example.reference = chosen, rejected
-        return example
+def _check_collator(data_collator: Any) -> None:
+    if isinstance(data_collator, DataCollatorForPreference):
+        logger.warning("DPOTrainer: data_collator has nothing left to do: nothing is padded")
+    elif data_collator is not None:
+        raise ConfigError(
+            f"DPOTrainer: data_collator: would not be called, since nothing is padded (got"
+            f" {type(data_collator).__name__}); leave it out, and change rows before you hand them over"
+        )

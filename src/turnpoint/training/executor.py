@@ -11,13 +11,15 @@ A stage tells the executor what to run and what to make of it; the executor know
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from turnpoint.training.experts import auxiliary_losses
 from turnpoint.tree import ScoredSequence, TokenScores, build_tree, pack_rows, sequence_logprobs, sequence_scores
 
 Item = TypeVar("Item")
@@ -31,10 +33,14 @@ class RowResult(NamedTuple):
         loss: summed over the items of the row, divided by nothing, with its graph; a scalar.
         metrics: of each of the stage's metrics what the row adds to a sum over items, or over the denominator of the
             loss (`Stage.metrics_by_weight`), detached, [M].
+        of_items: what is known of each item by itself, detached, [B, K]; None where nothing is asked.
+        auxiliary: auxiliary loss of the row's forwards, their mean, times what the row adds to the denominator.
     """
 
     loss: Tensor
     metrics: Tensor
+    of_items: Tensor | None = None
+    auxiliary: Tensor | float = 0.0
 
 
 class Stage(Protocol[Item_contra]):
@@ -60,6 +66,11 @@ class Stage(Protocol[Item_contra]):
         """How many `sequences` gives."""
         ...
 
+    @property
+    def coupling(self) -> "Coupling[Any] | None":
+        """What finds the losses of a step whose items enter each other's losses; None where they do not."""
+        ...
+
     def sequences(self, item: Item_contra) -> Sequence[ScoredSequence]:
         """The sequences of an item, which stay in one row."""
         ...
@@ -77,9 +88,23 @@ class Stage(Protocol[Item_contra]):
         ...
 
 
+class Coupling(Protocol[Item]):
+    """How items enter each other's losses: all are observed without gradients, then each is told what that comes to."""
+
+    def observe(
+        self, model: nn.Module, items: Sequence[Item], scores: Sequence[Sequence[TokenScores]]
+    ) -> Sequence[Any]:
+        """What the losses of the items of a row depend on, one each, without a graph; sent to all processes."""
+        ...
+
+    def couple(self, items: Sequence[Item], everything: Sequence[Any], first: int) -> Sequence[Item]:
+        """The items of this process with what their losses are among everything observed, theirs from `first` on."""
+        ...
+
+
 @dataclass
 class Tally:
-    """Sums over items, from one or more steps of this process."""
+    """Sums over items, from one or more steps of this process; and what is known of each item by itself, [K] each."""
 
     weight: float = 0.0
     items: float = 0.0
@@ -87,6 +112,8 @@ class Tally:
     sequence_tokens: float = 0.0
     loss: Tensor | float = 0.0
     metrics: Tensor | float = 0.0
+    auxiliary: Tensor | float = 0.0
+    of_items: list[Tensor] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
         """Add the sums of `other` to these."""
@@ -96,6 +123,8 @@ class Tally:
         self.sequence_tokens += other.sequence_tokens
         self.loss = self.loss + other.loss
         self.metrics = self.metrics + other.metrics
+        self.auxiliary = self.auxiliary + other.auxiliary
+        self.of_items += other.of_items
 
 
 class StepResult(NamedTuple):
@@ -142,6 +171,7 @@ class Executor:
         accelerator: of the Trainer; it knows precision and processes.
         max_tokens_per_row: budget of a row in tree tokens.
         full_at: tree tokens beyond which only items join a row that share with it (`turnpoint.tree.pack_rows`).
+        auxiliary: weight of the auxiliary loss of a mixture of experts, 0 for models that have none.
         shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
         chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.head_is_last`).
     """
@@ -149,6 +179,7 @@ class Executor:
     accelerator: Accelerator
     max_tokens_per_row: int
     full_at: int | None = field(default=None)
+    auxiliary: float = field(default=0.0)
     shared: bool = field(default=True)
     chunked: bool = field(default=False)
 
@@ -183,13 +214,14 @@ class Executor:
         """Means over the items of all processes."""
         counts = torch.tensor([tally.weight, tally.items, tally.tree_tokens, tally.sequence_tokens])
         metrics = torch.as_tensor(tally.metrics).expand(len(stage.metrics))
-        parts = (counts, torch.as_tensor(tally.loss).view(1), metrics)
+        parts = (counts, *(torch.as_tensor(each).view(1) for each in (tally.loss, tally.auxiliary)), metrics)
         sums = torch.cat([part.to(self.accelerator.device, torch.float64) for part in parts])
-        weight, items, tree, sequence, loss, *rest = self.accelerator.reduce(sums, "sum").tolist()
+        weight, items, tree, sequence, loss, auxiliary, *rest = self.accelerator.reduce(sums, "sum").tolist()
         count = weight if stage.metrics_by_weight else items
+        of_experts = {"aux_loss": auxiliary / (weight or 1)} if self.auxiliary else {}
         return Means(
-            loss / max(weight, 1),
-            {name: value / max(count, 1) for name, value in zip(stage.metrics, rest, strict=True)},
+            loss / (weight or 1),
+            {name: value / (count or 1) for name, value in zip(stage.metrics, rest, strict=True)} | of_experts,
             items,
             tree,
             sequence,
@@ -204,8 +236,11 @@ class Executor:
         backward: Callable[[RowResult], None] | None,
     ) -> Tally:
         tally = plan.tally
+        of_items: dict[int, Tensor] = {}
         # One context for all rows: the casts of the weights are made once a step and freed at its end.
         with self.accelerator.autocast():
+            if stage.coupling is not None:
+                items = self._coupled(stage, stage.coupling, model, items, plan)
             for number, row in enumerate(plan.rows):
                 with self._synchronised(model, backward is None or number == len(plan.rows) - 1):
                     result = self._row(stage, model, [items[i] for i in row])
@@ -213,16 +248,51 @@ class Executor:
                         backward(result)
                 tally.loss = tally.loss + result.loss.detach()
                 tally.metrics = tally.metrics + result.metrics
+                tally.auxiliary = tally.auxiliary + result.auxiliary
+                if result.of_items is not None:
+                    of_items |= zip(row, result.of_items.cpu(), strict=True)
+        tally.of_items = [of_items[i] for i in sorted(of_items)]
         return tally
 
+    def _coupled(
+        self, stage: Stage[Item], coupling: Coupling[Item], model: nn.Module, items: Sequence[Item], plan: Plan
+    ) -> Sequence[Item]:
+        """The items, each knowing its loss among all items of the step."""
+        observed: dict[int, Any] = {}
+        with torch.no_grad():
+            for row in plan.rows:
+                of_row = [items[i] for i in row]
+                if row:
+                    scores = self._scores(stage, model, of_row, stage.statistics)
+                    observed |= zip(row, coupling.observe(model, of_row, scores), strict=True)
+                else:
+                    self._run_nothing(stage, model)
+        mine = [observed[i] for i in range(len(items))]
+        if self.accelerator.num_processes == 1:
+            return coupling.couple(items, mine, 0)
+        everyone: list[list[Any]] = gather_object([mine])
+        rank = self.accelerator.process_index
+        return coupling.couple(items, [each for part in everyone for each in part], sum(map(len, everyone[:rank])))
+
     def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
-        if items:
+        if not items:
+            logps = self._run_nothing(stage, model)
+            return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
+        if not self.auxiliary:
             return stage.row(model, items, self._scores(stage, model, items, stage.statistics))
+        with auxiliary_losses(model) as found:
+            scores = self._scores(stage, model, items, stage.statistics)
+        result = stage.row(model, items, scores)
+        auxiliary = torch.stack(found).mean() * sum(map(stage.weight, items))
+        return result._replace(loss=result.loss + self.auxiliary * auxiliary, auxiliary=auxiliary.detach())
+
+    def _run_nothing(self, stage: Stage[Item], model: nn.Module) -> list[Tensor]:
+        """The forwards of a row without items, which keep sharded engines in step."""
         count = 1 if self.shared else stage.sequences_per_item
         nothing = [ScoredSequence([0, 0], np.array([1]))] * count
         logps = sequence_logprobs(model, nothing, shared=self.shared)
         stage.run_beside(model, nothing)
-        return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
+        return logps
 
     def _scores(
         self, stage: Stage[Item], model: nn.Module, items: Sequence[Item], statistics: Sequence[str]

@@ -18,7 +18,14 @@ from turnpoint.template import Fit, TokenizedDialogue, TokenizedPair, Turn, fit_
 
 Example = TypeVar("Example", covariant=True)
 
-OTHERS = ("shared_turns", "id", "dialogue_id", "source")
+OTHERS = {
+    "shared_turns": pa.int32(),
+    "id": pa.string(),
+    "dialogue_id": pa.string(),
+    "source": pa.string(),
+    "weight": pa.float64(),
+    "margin": pa.float64(),
+}
 
 
 class Kind(NamedTuple):
@@ -30,7 +37,7 @@ class Kind(NamedTuple):
         fit: how it is tokenised.
         side_count: how many sides it has.
         sides: tokenised -> its sides.
-        others: tokenised -> what else is kept of it: shared turns, id, dialogue id, source.
+        others: tokenised -> what else is kept of it, in the order of `OTHERS`.
         tokenized: from sides and others.
     """
 
@@ -39,7 +46,7 @@ class Kind(NamedTuple):
     fit: Callable[..., Fit]
     side_count: int
     sides: Callable[[Any], tuple[TokenizedDialogue, ...]]
-    others: Callable[[Any], tuple[int, str, str, str]]
+    others: Callable[[Any], tuple[Any, ...]]
     tokenized: Callable[..., Any]
 
 
@@ -49,7 +56,7 @@ DIALOGUES = Kind(
     fit_dialogues,
     1,
     lambda dialogue: (dialogue,),
-    lambda dialogue: (0, "", "", ""),
+    lambda dialogue: (0, "", "", "", 1.0, None),
     lambda sides, others: sides[0],
 )
 PAIRS = Kind(
@@ -147,6 +154,11 @@ class Tokenized(Sequence[Any]):
         numbers = np.asarray(encoded.indices, dtype=np.int64)
         nameless = np.asarray([name == "" for name in encoded.dictionary.to_pylist()], dtype=bool)[numbers]
         return np.where(nameless, len(numbers) + np.arange(len(numbers)), numbers)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """The weights or the margins of all records, NaN where one has none, [N]."""
+        found: NDArray[np.float64] = self._columns[name].to_numpy()
+        return found
 
     def _ints(self, name: str, i: int) -> NDArray[np.int32]:
         found: NDArray[np.int32] = self._columns[name][i].values.to_numpy()

@@ -66,8 +66,11 @@ def weights_hash(model: nn.Module, *, adapter: bool) -> str:
     settings["adapters"] = [each.to_dict() | {"base_model_name_or_path": None} for each in adapters]
     for changing in ("_name_or_path", "transformers_version", "dtype", "use_cache"):
         settings.pop(changing, None)
-    prefix = model.base_model.prefix if isinstance(model, PeftModel) and not adapter else None
-    return digest(_parts_of_weights(model.state_dict(), prefix, _settled(settings)))
+    off: list[str] = []  # parts of the names of what does not take part
+    if isinstance(model, PeftModel):
+        others = [f".{name}." for name in model.peft_config if name not in model.active_adapters]
+        off = others if adapter else [model.base_model.prefix]
+    return digest(_parts_of_weights(model.state_dict(), off, _settled(settings)))
 
 
 class ReferenceCache:
@@ -166,10 +169,10 @@ def _settled(settings: dict[str, Any]) -> str:
     )
 
 
-def _parts_of_weights(weights: dict[str, Any], without: str | None, settings: str) -> Iterator[bytes]:
+def _parts_of_weights(weights: dict[str, Any], off: Sequence[str], settings: str) -> Iterator[bytes]:
     yield settings.encode()
     for name, tensor in weights.items():
-        if without is None or without not in name:
+        if not any(part in f"{name}." for part in off):
             plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")  # as without an adapter
             yield f"{plain} {tensor.dtype} {tuple(tensor.shape)}".encode()
             yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()

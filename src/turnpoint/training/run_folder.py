@@ -47,6 +47,15 @@ def write_reports(folder: Path, facts: RunFacts, report: DataReport) -> None:
     (folder / "README.md").write_text(model_card(facts, report), encoding="utf-8")
 
 
+def keep_one_adapter(folder: Path, adapter: str) -> None:
+    """Leave of the adapters that peft wrote into `folder` the one that was trained, where loaders look for it."""
+    for other in [each.parent for each in folder.glob("*/adapter_config.json")]:
+        if other.name == adapter:
+            for file in other.iterdir():
+                os.replace(file, folder / file.name)
+        shutil.rmtree(other)
+
+
 def make_output_folder(output_dir: str) -> None:
     """Make the run folder.
 

@@ -26,11 +26,13 @@ class SFTStage:
         statistics: of tokens, whose means over all scored tokens are the metrics.
         sequences_per_item: one.
         metrics_by_weight: they are.
+        coupling: tokens do not enter each other's losses.
     """
 
     statistics: tuple[str, ...] = ()
     sequences_per_item: int = 1
     metrics_by_weight: bool = True
+    coupling: None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:

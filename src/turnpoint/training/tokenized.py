@@ -164,8 +164,7 @@ class Making:
         lists = [
             (f"{what}_{side}", pa.list_(pa.int32())) for side in range(how.kind.side_count) for what in ("ids", "turns")
         ]
-        others = [("shared_turns", pa.int32()), *((name, pa.string()) for name in OTHERS[1:])]
-        self.schema = pa.schema(lists + others)
+        self.schema = pa.schema([*lists, *OTHERS.items()])
         self._source = source
         self._how = how
         self._opened = source.open(how.kind.record)
@@ -252,7 +251,7 @@ def _arrow(kept: list[Any], kind: Kind, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([columns[name] for name in schema.names], schema)
 
 
-def _storable(value: int | str) -> int | str:
+def _storable(value: Any) -> Any:
     """The value without lone surrogates, which a JSON string may hold and UTF-8 may not."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 

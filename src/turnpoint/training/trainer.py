@@ -6,6 +6,7 @@ Optimiser, schedule, distribution, checkpoints and logging are those of transfor
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
@@ -40,11 +41,21 @@ from turnpoint.training.callbacks import LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
 from turnpoint.training.data_report import DataReport, in_words
 from turnpoint.training.executor import Executor, Stage, Tally
+from turnpoint.training.experts import auxiliary_weight
 from turnpoint.training.model_card import RunFacts
-from turnpoint.training.policy import check_base_is_kept, disable_dropout, name_of_model, with_adapter
+from turnpoint.training.policy import (
+    check_base_is_kept,
+    disable_dropout,
+    merged,
+    name_of_model,
+    save_base,
+    sparse_embedding_gradient,
+    with_adapter,
+)
 from turnpoint.training.records import Examples, Kind, Tokenized
 from turnpoint.training.run_folder import (
     checkpoint_to_resume,
+    keep_one_adapter,
     make_output_folder,
     removed_on_failure,
     write_reports,
@@ -57,7 +68,7 @@ from turnpoint.tree import ScoredSequence, attend_along_tree, attend_by_blocks
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
 from turnpoint.tree.head import head_is_last
-from turnpoint.tree.support import check_sharing
+from turnpoint.tree.support import Sharing, check_sharing
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +78,7 @@ _ROW_TOKENS_ON_GPU = 8192
 _ROW_TOKENS_ON_CPU = 1536
 _ROW_FULL_ON_CPU = 512
 _TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
+_OF_LOADING = ("dtype", "attn_implementation", "trust_remote_code")  # options that the command line has as well
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
 _STEPS_SORTED = 512  # of the reference pass, whose items are put beside those that begin alike
 
@@ -101,16 +113,20 @@ class StageTrainer(Trainer, Generic[Example]):
     ) -> None:
         self.config = _checked_config(args, self.config_class)
         self.config.check_beside(peft_config, eval_dataset)
-        processing_class = processing_class or load_tokenizer(name_of_model(model))
-        model = load_model(model) if isinstance(model, str) else model
+        how = self._loading(model)
+        trust = {"trust_remote_code": how.get("trust_remote_code", False)}
+        processing_class = processing_class or load_tokenizer(name_of_model(model), **trust)
+        model = load_model(model, **how) if isinstance(model, str) else model
         self.model_name = name_of_model(model) or type(model).__name__
+        self._merged_base: Path | None = None
+        self._start_policy(model)
         self.new_adapter = peft_config is not None
-        model = with_adapter(model, peft_config, self.config.seed) if self.new_adapter else model
+        model = self._with_new_adapter(model, peft_config) if self.new_adapter else model
         check_base_is_kept(model, str(self.config.output_dir))
         if self.config.disable_dropout:
             disable_dropout(model)
         self.data_report = DataReport()
-        self.run_settings: dict[str, Any] = {}
+        self.run_settings: dict[str, Any] = {name: how[name] for name in _OF_LOADING if name in how}
         self.trained = False
         self._probed = False
         self._window = Tally()
@@ -130,7 +146,8 @@ class StageTrainer(Trainer, Generic[Example]):
             optimizers=optimizers,
         )
         self._set_up_callbacks()
-        self.executor = Executor(self.accelerator, self._row_budget(), self._row_full())
+        auxiliary = auxiliary_weight(model, self.config.router_aux_loss_coef)
+        self.executor = Executor(self.accelerator, self._row_budget(), self._row_full(), auxiliary)
         self._attend_along_tree(model)
 
     # What a stage says.
@@ -147,10 +164,58 @@ class StageTrainer(Trainer, Generic[Example]):
         """Of each training item the number of the group whose items stay together; None without groups."""
         return None
 
+    def _start_policy(self, model: nn.Module) -> None:
+        """Called with the model as the user gave it."""
+
     def _before_run(self, sets: Sequence[Examples[Example]]) -> None:
         """Called with the data of a run before its first step."""
 
+    def _after_step(self, tally: Tally) -> None:
+        """Called with the sums of an optimiser step of this process."""
+
+    def _metrics_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
+        """Metrics of the items of some steps of all processes that are no mean of what each item has."""
+        return {}
+
+    def _evaluation_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
+        """The same of the items of an evaluation."""
+        return self._metrics_of_items(of_items)
+
     # What all stages do.
+
+    def _loading(self, model: Any) -> dict[str, Any]:
+        """Options for a model that is given by name.
+
+        Raises:
+            ConfigError: there are some, and the model is loaded already.
+        """
+        how = dict(self.config.model_init_kwargs or {})
+        if "torch_dtype" in how:
+            how["dtype"] = how.pop("torch_dtype")
+        if how and not isinstance(model, str):
+            raise ConfigError(
+                f"{type(self.config).__name__}: model_init_kwargs: the model is loaded already, so that nothing reads"
+                f" {', '.join(how)}; load it with them, or give its name"
+            )
+        if self.config.trust_remote_code is not None and isinstance(model, str):
+            how.setdefault("trust_remote_code", self.config.trust_remote_code)
+        if "dtype" in how:
+            how["dtype"] = str(how["dtype"]).removeprefix("torch.")
+        return how
+
+    def _with_new_adapter(self, model: nn.Module, peft_config: Any) -> PeftModel:
+        """The model with a new adapter, over the one it has if it has one."""
+        name = name_of_model(model)
+        if isinstance(model, PeftModel):
+            model = merged(model)
+            self._merged_base = Path(str(self.config.output_dir)).absolute() / "base"
+            name = str(self._merged_base)
+            logger.info(
+                "the adapter that the model has is merged into its weights; the new one goes over them, and they are"
+                " kept in %s",
+                name,
+            )
+        return with_adapter(model, peft_config, self.config.seed, name)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **options: Any) -> TrainOutput:
         """Train.
@@ -167,13 +232,25 @@ class StageTrainer(Trainer, Generic[Example]):
             raise DataError(f"{type(self).__name__}: train_dataset: is missing; give it the data to train on")
         if resume_from_checkpoint:
             resume_from_checkpoint = checkpoint_to_resume(resume_from_checkpoint, self.args.output_dir)
+        self._keep_merged_base()
         self._prepare_run([cast("Examples[Example]", self.train_dataset), *filter(None, _sets(self.eval_dataset))])
         self.trained = True
-        output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **options)
+        alone_on_cpu = self.args.device.type == "cpu" and self.args.world_size == 1
+        with sparse_embedding_gradient(self.model) if alone_on_cpu else nullcontext():
+            output = super().train(resume_from_checkpoint=resume_from_checkpoint or None, **options)
         if isinstance(self.train_dataset, Stream):  # only now is it known what became of it
             self.train_dataset.facts.notes.append("a stream: read as far as the run went, and some rows ahead")
             self.data_report.add("train", self.train_dataset.facts)
         return output
+
+    def _keep_merged_base(self) -> None:
+        """Write the weights that the new adapter needs below it, which are nowhere else."""
+        if self._merged_base is None:
+            return
+        wait = self.accelerator.wait_for_everyone
+        with written_aside(self._merged_base, main=self.args.should_save, wait=wait) as aside, bars_of_transformers():
+            if self.args.should_save:
+                save_base(cast("PeftModel", self.model), aside)
 
     def training_step(self, model: nn.Module, inputs: list[Example], num_items_in_batch: Any = None) -> Tensor:
         """Run one optimiser step's items of this process.
@@ -188,6 +265,7 @@ class StageTrainer(Trainer, Generic[Example]):
             self._window_start = time.perf_counter()
         result = self.executor.train(self.stage, model, inputs)
         self._window.add(result.tally)
+        self._after_step(result.tally)
         every = self.args.torch_empty_cache_steps
         if every is not None and self.state.global_step % every == 0:
             clear_device_cache()
@@ -262,8 +340,8 @@ class StageTrainer(Trainer, Generic[Example]):
             total.add(self.executor.evaluate(self.stage, model, items))
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         means = self.executor.means(self.stage, total)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.metrics.items()}
-        metrics[f"{metric_key_prefix}_loss"] = means.loss
+        metrics = means.metrics | {"loss": means.loss} | self._evaluation_of_items(self._everywhere(total))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=int(means.items))
 
     def floating_point_ops(self, inputs: list[Example]) -> int:
@@ -288,6 +366,9 @@ class StageTrainer(Trainer, Generic[Example]):
         folder = Path(output_dir or self.args.output_dir)
         with written_aside(folder, main=self.args.should_save, wait=self.accelerator.wait_for_everyone) as aside:
             self.save_model(str(aside), _internal_call=True)
+            policy = self.accelerator.unwrap_model(self.model)
+            if self.args.should_save and isinstance(policy, PeftModel):
+                keep_one_adapter(aside, policy.active_adapter)
             if self.args.should_save:
                 (aside / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; config.yaml says it in the open
                 write_reports(aside, self._run_facts(), self.data_report)
@@ -313,11 +394,21 @@ class StageTrainer(Trainer, Generic[Example]):
         """Metrics since the last log, over all processes."""
         seconds = max(time.perf_counter() - self._window_start, 1e-9)
         means = self.executor.means(self.stage, self._window)
+        of_items = self._everywhere(self._window)
         self._window, self._window_start = Tally(), 0.0
-        return means.metrics | {
-            "tokens_per_second": means.sequence_tokens / seconds,
-            "tree_tokens_per_second": means.tree_tokens / seconds,
-        }
+        return (
+            means.metrics
+            | self._metrics_of_items(of_items)
+            | {
+                "tokens_per_second": means.sequence_tokens / seconds,
+                "tree_tokens_per_second": means.tree_tokens / seconds,
+            }
+        )
+
+    def _everywhere(self, tally: Tally) -> list[Tensor]:
+        """What is known of each item by itself, of all processes."""
+        found: list[Tensor] = gather_object(tally.of_items) if self.args.world_size > 1 else tally.of_items
+        return found
 
     def _prepare_run(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> None:
         if not self._probed:
@@ -345,6 +436,8 @@ class StageTrainer(Trainer, Generic[Example]):
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
             sharing = check_sharing(model, [each for item in shortest for each in item], longest_sequence=longest)
+        if sharing.shared and self.executor.auxiliary:
+            sharing = Sharing(False, "the auxiliary loss of the experts is that of plain sequences")
         if not sharing.shared:
             logger.warning("the token tree is off, every sequence runs by itself: %s", sharing.reason)
         return sharing.shared
