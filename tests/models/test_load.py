@@ -62,7 +62,7 @@ def test_a_folder(folder: Path) -> None:
 def test_an_unknown_dtype(folder: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_model(str(folder), dtype="fp8")
-    assert str(error.value) == "dtype: unknown 'fp8'; use one of float32, bfloat16, float16, float64"
+    assert str(error.value) == "dtype: unknown 'fp8'; use one of float32, bfloat16, float16, float64, auto"
 
 
 def weights_of_another_shape(folder: Path) -> None:

@@ -22,6 +22,7 @@ from turnpoint.cli.groups import OutputOptions
 from turnpoint.cli.loading import say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import console, print_json
+from turnpoint.data import write_pairs
 from turnpoint.dialogue import Decision, Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.evaluation import DecisionReport, calibrated, evaluate_choices, evaluate_decisions
@@ -91,8 +92,11 @@ def run(given: Given) -> None:
         _train(DPOTrainer(model, args=dpo, train_dataset=pairs, processing_class=tokenizer))
     with _step("7/7 evaluate SFT + DPO"):
         judge.add("SFT + DPO", model)
+    held_back = _draw_pairs(parts.dev, tokenizer, recipe["pairs"], options.seed)
     with written_aside(output, main=True, wait=lambda: None) as aside:
         judge.save(aside)
+        write_pairs(pairs, aside / "pairs.jsonl")
+        write_pairs(held_back, aside / "held-back-pairs.jsonl")
         plot_rewards(output / "dpo" / "metrics.jsonl", aside / "rewards.png")
     if options.json:
         print_json(judge.as_dict())
@@ -237,5 +241,6 @@ def _step(title: str) -> Iterator[None]:
 def _say_what_next(output: Path) -> None:
     print(f"Rewards and margins over steps: {output / 'rewards.png'}")
     print(f"Every reply: {output / 'evaluation.json'}; tables: {output / 'tables.md'}")
+    print(f"The pairs: {output / 'pairs.jsonl'}; of held-back dialogues: {output / 'held-back-pairs.jsonl'}")
     print(f"Chat with it: turnpoint chat {output / 'dpo'}")
     print(f'Load it: AutoModelForCausalLM.from_pretrained("{output / "dpo"}")')

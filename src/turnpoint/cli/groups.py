@@ -45,6 +45,9 @@ class ModelOptions:
         default=None, metadata={"help": "Jinja file that takes the place of the tokenizer's own chat template"}
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "run Python code that comes with the model"})
+    load_in_4bit: bool = field(
+        default=False, metadata={"help": "weights of 4 bits (QLoRA, with use_peft); needs a CUDA GPU and bitsandbytes"}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

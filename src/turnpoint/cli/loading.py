@@ -33,13 +33,14 @@ def open_model(options: ModelOptions) -> "tuple[PreTrainedModel, PreTrainedToken
 
 def open_weights(options: ModelOptions) -> "PreTrainedModel":
     """The model alone; see `open_model`."""
-    from turnpoint.models import load_model
+    from turnpoint.models import four_bits, load_model
 
     return load_model(
         options.model,
         dtype=options.dtype,
         attn_implementation=options.attn_implementation,
         trust_remote_code=options.trust_remote_code,
+        quantization_config=four_bits() if options.load_in_4bit else None,
     )
 
 

@@ -36,6 +36,7 @@ VERBS = {
     "sft": _Entry("turnpoint.cli.sft", "fine-tune a model on dialogues"),
     "dpo": _Entry("turnpoint.cli.dpo", "train a model on preference pairs"),
     "evaluate": _Entry("turnpoint.cli.evaluate", "measure the decisions of a model: call, slot, completion, relevance"),
+    "run": _Entry("turnpoint.cli.run", "the stages of a recipe, one after the other"),
     "inspect": _Entry("turnpoint.cli.inspect", "the data doctor: what is wrong with a data set and how to mend it"),
     "chat": _Entry("turnpoint.cli.chat", "talk to a model, tools included"),
 }
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     keep_few_kernels()
     try:
-        _run(words)
+        run_words(words)
     except TurnpointError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(words: list[str]) -> None:
+def run_words(words: list[str]) -> None:
+    """Run one command, leaving errors to the caller."""
     if not words or words[0] in ("--help", "-h", "help"):
         print(_overview())
         return
@@ -104,6 +106,9 @@ def _run(words: list[str]) -> None:
 def _logs_on_stderr() -> Iterator[None]:
     """What the package logs while a verb runs, one line each, bare."""
     logger = logging.getLogger("turnpoint")
+    if any(isinstance(each, logging.StreamHandler) for each in logger.handlers):  # those of a verb that runs this one
+        yield
+        return
     handler, level = logging.StreamHandler(), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -8,3 +8,4 @@ from turnpoint.data.load import load_dialogues as load_dialogues
 from turnpoint.data.load import load_pairs as load_pairs
 from turnpoint.data.split import part_of as part_of
 from turnpoint.data.split import stage_split as stage_split
+from turnpoint.data.write import write_pairs as write_pairs

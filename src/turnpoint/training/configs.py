@@ -414,6 +414,13 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
             " reference is the model with its adapter off or with another one, moves, or a ref_model is given."
         },
     )
+    generate_during_eval: bool = field(
+        default=False,
+        metadata={
+            "help": "At each evaluation write replies to the first prompts of eval_dataset into samples.jsonl."
+            " Default: False."
+        },
+    )
     model_adapter_name: str | None = field(
         default=None, metadata={"help": "Adapter to train, of a model with several. Default: the one that is on."}
     )

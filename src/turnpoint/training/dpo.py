@@ -36,6 +36,7 @@ from turnpoint.training.pair_examples import PairExample, PairExamples
 from turnpoint.training.records import PAIRS, Examples, Tokenized
 from turnpoint.training.reference import Reference, copied_adapter, frozen, frozen_copy, use_adapter
 from turnpoint.training.reference_cache import Key, ReferenceCache, weights_hash
+from turnpoint.training.samples import EvaluationSamples
 from turnpoint.training.stream import Stream
 from turnpoint.training.trainer import StageTrainer
 from turnpoint.tree import evaluating
@@ -132,6 +133,8 @@ class DPOTrainer(StageTrainer[PairExample]):
             args.use_weighting,
         )
         self.add_callback(Health)
+        if args.generate_during_eval:
+            self.add_callback(EvaluationSamples(self._first_evaluation_set().records, self.processing_class))
         if args.sync_ref_model:
             assert self._reference is not None
             self._reference.check_can_follow(self.model)
@@ -179,16 +182,26 @@ class DPOTrainer(StageTrainer[PairExample]):
             else Reference(frozen_copy(policy))
         )
 
+    def _evaluation_sets(self) -> list[PairExamples]:
+        sets = self.eval_dataset.values() if isinstance(self.eval_dataset, dict) else [self.eval_dataset]
+        return [cast(PairExamples, each) for each in sets if each is not None]
+
+    def _first_evaluation_set(self) -> PairExamples:
+        for each in self._evaluation_sets():
+            return each
+        raise ConfigError(
+            "DPOConfig: generate_during_eval: needs prompts (got True); give eval_dataset, or leave it out"
+        )
+
     def _check_columns(self) -> None:
         """Say which pairs carry weights and margins of their own; refuse those that the objective cannot honour.
 
         Raises:
             ConfigError: a column has no meaning in the objective.
         """
-        sets = [self.train_dataset, *(self.eval_dataset or {}).values()] if isinstance(self.eval_dataset, dict) else []
-        for each in sets or [self.train_dataset, self.eval_dataset]:
-            if isinstance(each, PairExamples):
-                self._check_columns_of(each.records)
+        known = [self.train_dataset] if isinstance(self.train_dataset, PairExamples) else []
+        for each in (*known, *self._evaluation_sets()):
+            self._check_columns_of(each.records)
 
     def _check_columns_of(self, records: Tokenized) -> None:
         weighted = int((records.numbers("weight") != 1).sum())

@@ -1,0 +1,128 @@
+"""`turnpoint run RECIPE`: verbs one after the other, from one YAML file; a stage that is done is not run again."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from turnpoint.cache import digest
+from turnpoint.cli.given import Given
+from turnpoint.cli.groups import OutputOptions
+from turnpoint.cli.loading import say
+from turnpoint.cli.options import Verb, nearest
+from turnpoint.cli.output import print_json, print_table
+from turnpoint.dialogue import parse
+from turnpoint.errors import ConfigError, DataError
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(OutputOptions):
+    """What to run."""
+
+    recipe: str = field(metadata={"help": "YAML file, or the name of a recipe that is shipped: losses, learning-rates"})
+    output: str | None = field(default=None, metadata={"help": "folder of all stages; null takes the recipe's own"})
+
+
+VERB = Verb(
+    name="run",
+    about=(
+        "Run the stages of a recipe one after the other, each a verb with its options. A stage that is done with the"
+        " same options is left alone, so a recipe that was interrupted goes on where it stopped."
+    ),
+    groups={"Recipe": RunOptions},
+    positional=("recipe",),
+)
+
+
+class _Recipe(BaseModel):
+    """A recipe as it is written.
+
+    Attributes:
+        output: folder in which each stage has its own.
+        common: verb -> options of all its stages.
+        stages: name -> options, with `run` for the verb.
+        table: metrics of the last evaluation of each stage, to be shown at the end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    common: dict[str, dict[str, Any]] = {}
+    stages: dict[str, dict[str, Any]]
+    table: tuple[str, ...] = ()
+
+
+def run(given: Given) -> None:
+    """Run a recipe."""
+    options = given.build(RunOptions)
+    recipe = _read(options.recipe)
+    output = Path(options.output or recipe.output)
+    stages = {name: _stage(name, stage, recipe, output) for name, stage in recipe.stages.items()}
+    for number, (name, (verb, settings)) in enumerate(stages.items(), 1):
+        say(f"{number}/{len(stages)} {name}: turnpoint {verb}")
+        _run_stage(output / f"{name}.yaml", verb, settings)
+    rows = [[name, *values] for name, values in _results(stages, output, recipe.table)]
+    if options.json:
+        print_json([dict(zip(("stage", *recipe.table), row, strict=True)) for row in rows])
+    elif recipe.table:
+        print_table(["stage", *recipe.table], rows, title=str(output))
+
+
+def _read(recipe: str) -> _Recipe:
+    """The recipe of a name or a file.
+
+    Raises:
+        ConfigError: there is none, or it is no recipe.
+    """
+    file = RECIPES / f"{recipe}.yaml" if (RECIPES / f"{recipe}.yaml").exists() else Path(recipe)
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return parse(_Recipe, raw if isinstance(raw, dict) else {}, f"recipe {recipe}")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"recipe {recipe}: cannot be read ({' '.join(str(error).split())})") from error
+    except DataError as error:
+        raise ConfigError(f"{error}; see {RECIPES / 'losses.yaml'} for an example") from None
+
+
+def _stage(name: str, stage: dict[str, Any], recipe: _Recipe, output: Path) -> tuple[str, dict[str, Any]]:
+    """The verb of a stage and all its options."""
+    from turnpoint.cli.main import VERBS
+
+    own = dict(stage)
+    verb = own.pop("run", None)
+    if verb not in VERBS:
+        raise ConfigError(f"stages.{name}.run: must be a verb of turnpoint (got {verb!r}); {nearest(str(verb), VERBS)}")
+    options = importlib.import_module(VERBS[verb].module).VERB.options.values()
+    writes = any("output" in option.spellings for option in options)
+    return verb, ({"output": str(output / name)} if writes else {}) | recipe.common.get(verb, {}) | own
+
+
+def _run_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
+    """Run a stage from a file of its options, unless it is done with the same."""
+    from turnpoint.cli.main import run_words
+
+    done, mark = config.with_suffix(".done"), digest([json.dumps([verb, settings], default=str).encode()])
+    if done.exists() and done.read_text(encoding="utf-8") == mark:
+        say("    done before")
+        return
+    done.unlink(missing_ok=True)
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    run_words([verb, "--config", str(config)])
+    done.write_text(mark, encoding="utf-8")
+
+
+def _results(stages: dict[str, Any], output: Path, names: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:
+    """Of each stage the last value of each metric that its log holds."""
+    for name in stages:
+        log = output / name / "metrics.jsonl"
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+        latest = {metric: value for line in lines for metric, value in line.items()}
+        yield name, [latest.get(metric, "") for metric in names]

@@ -1,0 +1,69 @@
+"""What the policy writes at each evaluation, beside what the pairs hold."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from turnpoint.sampling import generate_replies
+from turnpoint.template import TokenizedPair
+from turnpoint.training.records import Tokenized
+
+logger = logging.getLogger(__name__)
+
+_PROMPTS = 4
+_MOST_TOKENS = 128
+
+
+class _Prompt(NamedTuple):
+    """Where the sides of a pair part."""
+
+    ids: list[int]
+    source: str
+    chosen: str
+    rejected: str
+
+
+class EvaluationSamples(TrainerCallback):
+    """Writes greedy replies to the first prompts of the evaluation data into `samples.jsonl` of the run folder.
+
+    Args:
+        pairs: of the evaluation.
+        tokenizer: of the model.
+    """
+
+    def __init__(self, pairs: Tokenized, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.prompts = [_prompt(pairs[i], tokenizer) for i in range(min(_PROMPTS, len(pairs)))]
+        self._started = False
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        """After an evaluation."""
+        replies = generate_replies(
+            model, self.tokenizer, [prompt.ids for prompt in self.prompts], max_new_tokens=_MOST_TOKENS
+        )
+        if not state.is_world_process_zero:
+            return
+        file = Path(str(args.output_dir)) / "samples.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a" if self._started or state.global_step else "w", encoding="utf-8") as lines:
+            for prompt, reply in zip(self.prompts, replies, strict=True):
+                row = {"step": state.global_step, "source": prompt.source, "reply": reply.text}
+                row |= {"chosen": prompt.chosen, "rejected": prompt.rejected}
+                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._started = True
+        logger.info("step %d: %r -> %r", state.global_step, self.prompts[0].source, replies[0].text)
+
+
+def _prompt(pair: TokenizedPair, tokenizer: Any) -> _Prompt:
+    """The tokens before the first turn after the fork, and what the sides go on with."""
+    turns = [side.turns[pair.shared_turns] for side in (pair.chosen, pair.rejected)]
+    chosen, rejected = (
+        tokenizer.decode(list(side.input_ids[turn.start : turn.end]), skip_special_tokens=True)
+        for side, turn in zip((pair.chosen, pair.rejected), turns, strict=True)
+    )
+    return _Prompt([int(each) for each in pair.chosen.input_ids[: turns[0].start]], pair.source, chosen, rejected)

@@ -1,0 +1,130 @@
+"""`turnpoint run`: stages in their order, none twice with the same options, errors before anything runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cli.conftest import PAIR, Ran
+
+from turnpoint.cli.main import VERBS
+from turnpoint.cli.run import RECIPES
+
+Run = Callable[..., Ran]
+Rows = Callable[..., str]
+
+
+def recipe(folder: Path, model: str, data: str, **changes: Any) -> str:
+    settings = {
+        "output": str(folder / "runs"),
+        "common": {
+            "dpo": {
+                "dataset": data,
+                "eval_dataset": data,
+                "model": model,
+                "max_steps": 1,
+                "save_strategy": "no",
+                "logging_steps": 1,
+            }
+        },
+        "table": ["eval_rewards/accuracies", "eval_loss"],
+        "stages": {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "ipo"}},
+    }
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(settings | changes, sort_keys=False))
+    return str(file)
+
+
+def test_stages_run_once(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    data = rows(PAIR, PAIR)
+    ran = run("run", recipe(tmp_path, model, data))
+    assert ran.code == 0, ran.err
+    assert ran.err.index("1/2 first: turnpoint dpo") < ran.err.index("2/2 second: turnpoint dpo")
+    assert "done before" not in ran.err
+    written = yaml.safe_load((tmp_path / "runs" / "second" / "config.yaml").read_text())
+    assert written["loss_type"] == "ipo"
+    table = ran.out[ran.out.rindex("eval_rewards/accuracies") :]
+    assert "first" in table
+    assert "second" in table
+
+    again = run("run", recipe(tmp_path, model, data), "--json")
+    assert again.err.count("done before") == 2
+    assert '"stage": "second"' in again.out
+    stages = {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "hinge"}}
+    changed = run("run", recipe(tmp_path, model, data, stages=stages))
+    assert changed.err.count("done before") == 1
+    assert yaml.safe_load((tmp_path / "runs" / "second" / "config.yaml").read_text())["loss_type"] == "hinge"
+
+
+def test_a_stage_that_fails_is_run_again(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    stages = {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "sigmod"}}
+    broken = run("run", recipe(tmp_path, model, rows(PAIR, PAIR), stages=stages))
+    assert broken.code == 2
+    assert "loss_type: must be one of" in broken.err
+    mended = run("run", recipe(tmp_path, model, rows(PAIR, PAIR)))
+    assert mended.code == 0, mended.err
+    assert mended.err.count("done before") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"stages": {"first": {"run": "dbo"}}},
+            "error: stages.first.run: must be a verb of turnpoint (got 'dbo'); did you mean 'dpo'?",
+        ),
+        ({"stage": {}}, "stage: Extra inputs are not permitted"),
+    ],
+)
+def test_a_recipe_is_checked_before_it_runs(
+    run: Run, tmp_path: Path, model: str, changes: dict[str, Any], text: str
+) -> None:
+    ran = run("run", recipe(tmp_path, model, "none.jsonl", **changes))
+    assert ran.code == 2
+    assert text in ran.err
+
+
+def test_a_recipe_that_is_not_there(run: Run) -> None:
+    ran = run("run", "no-such-recipe")
+    assert ran.code == 2
+    assert ran.err.startswith("error: recipe no-such-recipe: cannot be read")
+
+
+@pytest.mark.parametrize("name", ["losses", "learning-rates"])
+def test_shipped_recipes_name_verbs_and_their_fields(name: str) -> None:
+    from turnpoint.training import DPOConfig
+
+    found = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
+    for stage in found["stages"].values():
+        assert stage["run"] in VERBS
+        fields = found["common"]["dpo"] | stage
+        own = {key: value for key, value in fields.items() if key in DPOConfig.__dataclass_fields__}
+        DPOConfig(**own | {"bf16": False})
+        assert set(fields) - set(own) <= {"run", "dataset", "eval_dataset", "model", "use_peft"}
+
+
+def test_the_sweep_holds_every_loss() -> None:
+    from turnpoint.objectives import LOSSES
+
+    stages = yaml.safe_load((RECIPES / "losses.yaml").read_text())["stages"]
+    assert set(LOSSES) == {stage["loss_type"] for stage in stages.values()}
+
+
+def test_help_of_dpo_names_every_loss_in_a_line(run: Run) -> None:
+    from turnpoint.objectives import LOSSES
+
+    lines = run("dpo", "--help").out.splitlines()
+    for name, fact in LOSSES.items():
+        [line] = [line for line in lines if line.split()[:1] == [name]]
+        assert fact.about.split()[0] in line
+
+
+@pytest.mark.parametrize("name", ["qlora-24gb", "mps"])
+def test_shipped_settings_are_those_of_the_verb(name: str) -> None:
+    """What cannot be tried here can be read here."""
+    from turnpoint.cli.dpo import VERB
+    from turnpoint.cli.given import read_arguments
+
+    given = read_arguments(VERB, ["pairs.jsonl", "--config", str(RECIPES / f"{name}.yaml")])
+    assert given.values["use_peft"] is True
