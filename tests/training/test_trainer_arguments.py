@@ -80,7 +80,9 @@ def test_a_run_folder_goes_to_the_hub(
 
     hub = SimpleNamespace(create_repo=lambda *_, **__: SimpleNamespace(repo_id="me/model"), upload_folder=upload)
     monkeypatch.setattr("transformers.trainer.hf_api", lambda: hub)
-    trainer = stages.dpo(tiny_model(dtype=torch.float32), pairs, push_to_hub=True, hub_model_id="me/model")
+    trainer = stages.dpo(
+        tiny_model(dtype=torch.float32), pairs, push_to_hub=True, hub_model_id="me/model", num_train_epochs=2
+    )
     trainer.train()
     trainer.save_model()
     repo, files = sent[-1]

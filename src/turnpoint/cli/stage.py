@@ -51,7 +51,7 @@ def run_stage(given: Given, stage: Stage) -> None:
         config.check_stream()
     sources = _sources(data)
     for source in sources.values():
-        source.open(stage.trainer.kind.record)
+        source.open(stage.trainer.kind_of(config).record)
     model_options = given.build(ModelOptions)
     tokenizer = open_tokenizer(model_options)
     tokenized = {part: _tokenize(stage, source, tokenizer, config) for part, source in sources.items()}

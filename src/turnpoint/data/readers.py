@@ -40,7 +40,7 @@ READERS = (
     ),
     Reader("openai", ("messages",), (*_TOOLS, "labels", "verbatim"), openai.matches, openai.read),
     Reader("sharegpt", ("conversations",), (*_TOOLS, "system"), sharegpt.matches, sharegpt.read),
-    Reader("completion", ("prompt", "completion"), _TOOLS, text.matches_completion, text.read_completion),
+    Reader("completion", ("prompt", "completion"), (*_TOOLS, "label"), text.matches_completion, text.read_completion),
     Reader("alpaca", ("instruction", "output"), ("id", "input", "system"), alpaca.matches, alpaca.read),
     Reader("text", ("text",), ("id",), text.matches_text, text.read_text),
 )

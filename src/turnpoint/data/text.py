@@ -31,7 +31,10 @@ def matches_completion(row: Mapping[str, Any]) -> bool:
 
 
 def read_completion(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
-    """Read a prompt and its completion: a user message and an assistant message, or the messages that they hold."""
+    """Read a prompt and its completion: a user message and an assistant message, or the messages that they hold.
+
+    A `label` says whether the completion was liked.
+    """
     if isinstance(row["prompt"], str) != isinstance(row["completion"], str):
         raise DataError(f"{where}: prompt, completion: one is text and the other is not; give both in one form")
     if isinstance(row["prompt"], str):
@@ -39,11 +42,11 @@ def read_completion(row: Mapping[str, Any], where: str, changes: Changes) -> Dia
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
         for key in ("tools", "functions"):
             changes.add(f"left column {key!r} unread: no template renders a text row", where, int(bool(row.get(key))))
-        return _dialogue(row, where, messages=messages, verbatim=True)
+        return _dialogue(row, where, messages=messages, label=row.get("label"), verbatim=True)
     before = read_messages(row["prompt"], where, "prompt", changes)
     untrained = [message.model_copy(update={"train": False}) for message in before]
     reply = read_messages(row["completion"], where, "completion", changes)
-    return _dialogue(row, where, messages=[*untrained, *reply], tools=tools(row))
+    return _dialogue(row, where, messages=[*untrained, *reply], label=row.get("label"), tools=tools(row))
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:

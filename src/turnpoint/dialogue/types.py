@@ -157,12 +157,14 @@ class Dialogue(_Frozen):
     """Tools and messages.
 
     `verbatim` marks text without chat structure: contents are joined as they are and the last is closed by EOS.
-    `source` is the file and line, or the data set and row, that errors and reports name.
+    `source` is the file and line, or the data set and row, that errors and reports name. `label` says whether the turns
+    that are trained on were liked, where somebody said so.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     id: str = ""
+    label: bool | None = None
     source: str = ""
     verbatim: bool = False
 

@@ -149,6 +149,11 @@ class Objective:
         return any(term.loss.coupled for term in self.terms)
 
     @property
+    def rated(self) -> bool:
+        """Whether it is for completions that were liked or not, in the place of pairs."""
+        return any(term.loss.rated for term in self.terms)
+
+    @property
     def shifted(self) -> bool:
         """Whether any loss reads the running mean of rewards."""
         return any(term.loss.shifted for term in self.terms)
@@ -160,6 +165,7 @@ class Objective:
         *,
         margins: Tensor | None = None,
         weights: Tensor | None = None,
+        liked: Tensor | None = None,
         shift: float = 0.0,
     ) -> PairLosses:
         """Loss and rewards of B pairs.
@@ -169,6 +175,7 @@ class Objective:
             reference: the same under the reference, without a graph.
             margins: of each pair, nats, in the place of the setting where it is a number, [B].
             weights: what the losses of each pair are multiplied with, [B].
+            liked: of rated completions whether they were, bool [B]; None for pairs.
             shift: running mean of rewards, for losses that read it.
         """
         means = token_mean(policy[0], 1.0)  # of all tokens alike: a length penalty is for scores
@@ -186,6 +193,7 @@ class Objective:
                 margin=_margins(term, margins, means),
                 chosen_tokens=_tokens(policy[0]),
                 rejected_tokens=_tokens(policy[1]),
+                liked=torch.ones_like(means, dtype=torch.bool) if liked is None else liked,
             )
             settings = LossSettings(self.beta, self.label_smoothing, self._divergence, term.coefficient, shift)
             losses = losses + term.weight * term.loss.function(scores, settings)
@@ -290,6 +298,13 @@ def _check_use(objective: Objective) -> None:
             raise _unused(objective, name, f"it belongs to loss {COEFFICIENTS[name]!r}")
     for term in [term for term in terms if not term.loss.chosen_only] or terms:
         _check_use_by(objective, term)
+    if objective.rated and not all(term.loss.rated for term in terms):
+        raise ConfigError(
+            f"objective: loss_type: {' and '.join(term.name for term in terms)} train on different data, rated"
+            " completions and pairs; name losses of one kind"
+        )
+    if objective.rated and objective.ld_alpha is not None:
+        raise _unused(objective, "ld_alpha", "no side is the shorter one")
 
 
 def _check_use_by(objective: Objective, term: Term) -> None:

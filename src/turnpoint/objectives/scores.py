@@ -18,6 +18,8 @@ class PairScores(NamedTuple):
         margin: by how much the chosen side must lead, nats, [B].
         chosen_tokens: scored tokens of the chosen side, [B].
         rejected_tokens: scored tokens of the rejected side, [B].
+        liked: of rated completions whether they were liked, bool [B]; True for pairs. There the chosen side is the
+            completion, and the rejected side that of another prompt.
     """
 
     policy_chosen: Tensor
@@ -28,6 +30,7 @@ class PairScores(NamedTuple):
     margin: Tensor
     chosen_tokens: Tensor
     rejected_tokens: Tensor
+    liked: Tensor
 
     @property
     def chosen(self) -> Tensor:

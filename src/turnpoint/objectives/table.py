@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from turnpoint.errors import ConfigError
-from turnpoint.objectives import coupled, losses, without_reference
+from turnpoint.objectives import coupled, losses, rated, without_reference
 from turnpoint.objectives.scores import LossSettings, PairScores
 
 
@@ -38,6 +38,7 @@ class LossFact(NamedTuple):
         sorts: its losses belong to no pair, so pairs cannot be weighted.
         shifted: reads the running mean of rewards.
         chosen_only: reads the chosen side only, so that settings of pairs do not concern it.
+        rated: reads completions that were liked or not, in the place of pairs.
     """
 
     function: Callable[[PairScores, LossSettings], Tensor]
@@ -56,6 +57,7 @@ class LossFact(NamedTuple):
     sorts: bool = False
     shifted: bool = False
     chosen_only: bool = False
+    rated: bool = False
 
 
 LOSSES: dict[str, LossFact] = {
@@ -186,6 +188,15 @@ LOSSES: dict[str, LossFact] = {
         needs_reference=False,
         margin=True,
         coefficient=Coefficient("slic_lambda", 1.0),
+    ),
+    "kto": LossFact(
+        rated.kto,
+        "KTO for rows of prompt, completion and label: what was liked up, the rest down",
+        coupled=True,
+        rated=True,
+    ),
+    "bco": LossFact(
+        rated.bco, "BCO for rows of prompt, completion and label: a classifier of both", shifted=True, rated=True
     ),
 }
 ALIASES = {"aot_unpaired": "aot_pair"}

@@ -5,6 +5,7 @@ from turnpoint.template.fit import Fit as Fit
 from turnpoint.template.fit import Overflow as Overflow
 from turnpoint.template.fit import fit_dialogues as fit_dialogues
 from turnpoint.template.fit import fit_pairs as fit_pairs
+from turnpoint.template.fit import fit_rated as fit_rated
 from turnpoint.template.parse import attempts_call as attempts_call
 from turnpoint.template.parse import parse_reply as parse_reply
 from turnpoint.template.render import Renderer as Renderer

@@ -14,6 +14,7 @@ Record = TypeVar("Record", Dialogue, PreferencePair)
 Tokenized = TypeVar("Tokenized", TokenizedDialogue, TokenizedPair)
 
 NOTHING_SCORED = "no scored token"
+NO_LABEL = "no label that says whether it was liked"
 EQUAL_SIDES = "chosen and rejected are the same tokens"
 
 
@@ -21,6 +22,12 @@ def fit_dialogues(renderer: Renderer, *, max_length: int | None, overflow: Overf
     """How dialogues are tokenised and fitted into `max_length` tokens; see `fit_pairs`."""
     _check_settings(max_length, overflow)
     return Fit(renderer.tokenize, _DIALOGUE, max_length, overflow)
+
+
+def fit_rated(renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop") -> "Fit":
+    """As `fit_dialogues`; dialogues that nobody rated are left out."""
+    _check_settings(max_length, overflow)
+    return Fit(renderer.tokenize, _RATED, max_length, overflow)
 
 
 def fit_pairs(renderer: Renderer, *, max_length: int | None, overflow: Overflow = "drop") -> "Fit":
@@ -124,7 +131,7 @@ def _length(tokenized: TokenizedDialogue | TokenizedPair, kind: _Kind) -> int:
 
 def _cut(side: TokenizedDialogue, max_length: int) -> TokenizedDialogue:
     turns = (turn._replace(end=min(turn.end, max_length)) for turn in side.turns if turn.start < max_length)
-    return TokenizedDialogue(side.input_ids[:max_length], tuple(turns))
+    return side._replace(input_ids=side.input_ids[:max_length], turns=tuple(turns))
 
 
 def _moved(side: TokenizedDialogue, by: int) -> TokenizedDialogue:
@@ -139,6 +146,10 @@ def _dialogue_fault(dialogue: TokenizedDialogue) -> str | None:
     return None if dialogue.scored() else NOTHING_SCORED
 
 
+def _rated_fault(dialogue: TokenizedDialogue) -> str | None:
+    return NO_LABEL if dialogue.label is None else _dialogue_fault(dialogue)
+
+
 def _pair_fault(pair: TokenizedPair) -> str | None:
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not side.scored(pair.shared_turns):
@@ -147,6 +158,7 @@ def _pair_fault(pair: TokenizedPair) -> str | None:
 
 
 _DIALOGUE = _Kind(lambda dialogue: (dialogue,), lambda dialogue, change: change(dialogue), _dialogue_fault, "messages")
+_RATED = _DIALOGUE._replace(fault=_rated_fault)
 _PAIR = _Kind(lambda pair: (pair.chosen, pair.rejected), _map_pair, _pair_fault, "prompt")
 
 

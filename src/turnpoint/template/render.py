@@ -60,7 +60,7 @@ class Renderer:
         text = self.text(dialogue)
         encoded = self._encode(text)
         if not dialogue.turns:
-            return TokenizedDialogue(encoded.input_ids, ())
+            return TokenizedDialogue(encoded.input_ids, (), dialogue.label)
         messages = self._plain(dialogue.messages, dialogue.tools, source)
         segments = self._engine.segments(messages, dialogue.tools, source)
         found = text_spans(text, segments, dialogue.messages, self._engine.markers, source)
@@ -69,7 +69,7 @@ class Renderer:
             Turn(start, end, i, dialogue.messages[i].train)
             for (start, end), i in zip(ranges, dialogue.turns, strict=True)
         )
-        return TokenizedDialogue(encoded.input_ids, tuple(turns))
+        return TokenizedDialogue(encoded.input_ids, tuple(turns), dialogue.label)
 
     def tokenize_pair(self, pair: PreferencePair) -> TokenizedPair:
         """Both sides of a pair.
@@ -126,7 +126,7 @@ class Renderer:
         [(start, end)] = token_spans(encoded, [written], [f"{_source(dialogue)}: messages[{last}]"])
         eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
         turn = Turn(start + len(self._bos), end + len(self._bos) + len(eos), last, dialogue.messages[last].train)
-        return TokenizedDialogue([*self._bos, *encoded.input_ids, *eos], (turn,))
+        return TokenizedDialogue([*self._bos, *encoded.input_ids, *eos], (turn,), dialogue.label)
 
 
 _MEND = "pass one that does: --chat_template FILE (the built-in ChatML tool template serves ChatML models)"

@@ -25,10 +25,11 @@ class Turn(NamedTuple):
 
 
 class TokenizedDialogue(NamedTuple):
-    """A rendered dialogue: token ids, and its turns in order."""
+    """A rendered dialogue: token ids, its turns in order, and whether it was liked, where somebody said so."""
 
     input_ids: TokenIds
     turns: tuple[Turn, ...]
+    label: bool | None = None
 
     def scored(self, first_turn: int = 0) -> list[int]:
         """Indexes of the tokens that enter the loss, increasing.

@@ -28,12 +28,12 @@ from turnpoint.cache import cache_folder
 from turnpoint.errors import ConfigError
 from turnpoint.models import load_model
 from turnpoint.training.collator import DataCollatorForPreference
-from turnpoint.training.configs import DPOConfig
+from turnpoint.training.configs import DPOConfig, StageConfig
 from turnpoint.training.dpo_stage import TOKEN_METRICS, DPOStage, PairFacts, RunningMean
 from turnpoint.training.executor import Tally
 from turnpoint.training.health import Health
-from turnpoint.training.pair_examples import PairExample, PairExamples
-from turnpoint.training.records import PAIRS, Examples, Tokenized
+from turnpoint.training.pair_examples import PairExample, PairExamples, RatedExamples
+from turnpoint.training.records import PAIRS, RATED, Examples, Kind, Tokenized
 from turnpoint.training.reference import Reference, copied_adapter, frozen, frozen_copy, use_adapter
 from turnpoint.training.reference_cache import Key, ReferenceCache, weights_hash
 from turnpoint.training.samples import EvaluationSamples
@@ -73,11 +73,13 @@ class DPOTrainer(StageTrainer[PairExample]):
             in force; a model that has an adapter already gets a frozen copy of it.
         args: settings.
         data_collator: a `DataCollatorForPreference`, which is not used: nothing is padded.
-        train_dataset: pairs: a list of `PreferencePair`, a `datasets.Dataset`, a file, anything `data.load` takes.
+        train_dataset: pairs: a list of `PreferencePair`, a `datasets.Dataset`, a file, anything `data.load` takes; for
+            the losses kto and bco dialogues with a label, such as rows of prompt, completion and label.
         eval_dataset: the same, or a dict of them by name.
         processing_class: the tokenizer; None loads that of the model.
         compute_metrics: gets an `EvalPrediction` with the rewards of chosen and rejected sides of an evaluation set,
-            float64 [N, 2], and zeros [N] as labels, and returns metrics by name.
+            float64 [N, 2], and zeros [N] as labels, or with the rewards of rated completions [N] and whether they were
+            liked [N]; returns metrics by name.
         callbacks: of transformers.
         optimizers: optimiser and schedule, instead of those the settings name.
         quantization_config: of transformers, for a model given by name.
@@ -222,7 +224,16 @@ class DPOTrainer(StageTrainer[PairExample]):
             if count:
                 logger.info("%s: %d of %d pairs carry a %s", records.facts.source, count, len(records), what)
 
+    @classmethod
+    def kind_of(cls, config: StageConfig) -> Kind:
+        """Pairs, or rated completions where the loss is for them."""
+        assert isinstance(config, DPOConfig)
+        return RATED if config.objective.rated else PAIRS
+
     def _examples(self, records: Tokenized) -> Examples[PairExample]:
+        objective = self.config.objective
+        if objective.rated:
+            return RatedExamples(records, mismatched=objective.coupled)
         return PairExamples(records, from_fork=self.config.turns_from == "fork")
 
     def _models(self) -> list[nn.Module]:
@@ -254,10 +265,11 @@ class DPOTrainer(StageTrainer[PairExample]):
 
     def _after_step(self, tally: Tally) -> None:
         """Move the running mean of rewards, if a loss reads it."""
-        if self.stage.objective.shifted:
-            means = self.executor.means(self.stage, tally)
-            rewards = (means.metrics[f"rewards/{side}"] for side in ("chosen", "rejected"))
-            self.stage.rewards.add(sum(rewards) / 2, means.items)
+        objective = self.stage.objective
+        if objective.shifted:
+            facts = PairFacts(*torch.stack(self._everywhere(tally), -1).to(torch.float64))
+            rewards = facts.chosen_reward if objective.rated else (facts.chosen_reward + facts.rejected_reward) / 2
+            self.stage.rewards.add(rewards.mean().item(), len(rewards))
 
     def _metrics_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
         """How far the policy is from the reference per token, and how much of the margin is length."""
@@ -269,6 +281,8 @@ class DPOTrainer(StageTrainer[PairExample]):
             "logratios/chosen": (facts.chosen_logratio.sum() / facts.chosen_tokens.sum()).item(),
             "kl": (facts.divergence.sum() / tokens.sum()).item(),
         }
+        if self.config.objective.rated:
+            return metrics | _rewards_of_rated(facts)
         both = [facts.chosen_reward - facts.rejected_reward, facts.chosen_tokens - facts.rejected_tokens]
         if len(tokens) > 1 and all(each.std() > 0 for each in both):
             metrics["length_bias"] = torch.corrcoef(torch.stack(both))[0, 1].item()
@@ -279,8 +293,11 @@ class DPOTrainer(StageTrainer[PairExample]):
         metrics = self._metrics_of_items(of_items)
         if self.compute_metrics is None or not of_items:
             return metrics
-        rewards = torch.stack(of_items)[:, :2].to(torch.float64).numpy()
-        return metrics | self.compute_metrics(EvalPrediction(predictions=rewards, label_ids=np.zeros(len(rewards))))
+        facts = PairFacts(*torch.stack(of_items, -1).to(torch.float64))
+        rewards, labels = torch.stack([facts.chosen_reward, facts.rejected_reward], -1), torch.zeros_like(facts.liked)
+        if self.config.objective.rated:
+            rewards, labels = facts.chosen_reward, facts.liked
+        return metrics | self.compute_metrics(EvalPrediction(predictions=rewards.numpy(), label_ids=labels.numpy()))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """What else a run needs to go on: the running mean of rewards, and a reference that moves."""
@@ -305,8 +322,8 @@ class DPOTrainer(StageTrainer[PairExample]):
         """What the reference says of the pairs, once all of it is in the cache."""
         dtype = next(model.parameters()).dtype
         autocast = {"fp16": "float16", "bf16": "bfloat16"}.get(self.accelerator.mixed_precision, dtype)
-        key = Key(weights, f"{pairs.records.facts.content} {self.config.turns_from}", f"{autocast} over {dtype}")
-        counts = pairs.records.scored_counts(from_fork=pairs.from_fork)
+        key = Key(weights, f"{pairs.records.facts.content} {pairs.key}", f"{autocast} over {dtype}")
+        counts = pairs.counts()
         with self.accelerator.local_main_process_first():
             cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype)
         missing = np.unique(np.concatenate(gather_object([cache.missing()])))
@@ -318,6 +335,19 @@ class DPOTrainer(StageTrainer[PairExample]):
         self.accelerator.wait_for_everyone()
         assert not len(cache.missing()), "the pass computed everything, and a process of this machine wrote it down"
         return cache
+
+
+def _rewards_of_rated(facts: PairFacts) -> dict[str, float]:
+    """The metrics of pairs for completions that were liked (chosen) or not (rejected), as far as there are both."""
+    liked = facts.liked > 0
+    accuracy = ((facts.chosen_reward > 0) == liked).to(torch.float64).mean().item()
+    metrics = {"rewards/accuracies": accuracy}
+    for name, of_these in (("chosen", liked), ("rejected", ~liked)):
+        if of_these.any():
+            metrics[f"rewards/{name}"] = facts.chosen_reward[of_these].mean().item()
+    if len(metrics) == 3:
+        metrics["rewards/margins"] = metrics["rewards/chosen"] - metrics["rewards/rejected"]
+    return metrics
 
 
 def _with_quantisation(args: DPOConfig, quantization_config: Any) -> DPOConfig:

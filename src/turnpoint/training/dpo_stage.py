@@ -39,6 +39,7 @@ class PairFacts(NamedTuple):
         chosen_logratio: summed over scored tokens, nats.
         chosen_tokens: scored tokens of the chosen side.
         rejected_tokens: of the rejected side.
+        liked: 1, or 0 for a rated completion that was not.
         divergence: KL of policy and reference, summed over the scored tokens of both sides, nats: exp(d) - 1 - d with
             d = log reference - log policy of a token, which no sample can make negative.
     """
@@ -48,6 +49,7 @@ class PairFacts(NamedTuple):
     chosen_logratio: Any
     chosen_tokens: Any
     rejected_tokens: Any
+    liked: Any
     divergence: Any
 
 
@@ -75,6 +77,7 @@ class Observed(NamedTuple):
     policy: Sides
     reference: Sides
     margins: Tensor
+    liked: Tensor
     weights: Tensor  # WPO's
     counts: Tensor  # what the pair counts for in the mean
 
@@ -108,8 +111,13 @@ class DPOStage:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the sums that `row` returns."""
-        names = (f"{TOKEN_METRICS[name]}/{side}" for side in ("chosen", "rejected") for name in self.token_metrics)
-        return *_METRICS, *names
+        names = (f"{TOKEN_METRICS[name]}/{side}" for side in self._sides for name in self.token_metrics)
+        return *(() if self.objective.rated else _METRICS), *names
+
+    @property
+    def _sides(self) -> tuple[str, ...]:
+        """Sides whose tokens are reported."""
+        return ("chosen",) if self.objective.rated else ("chosen", "rejected")
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -143,14 +151,18 @@ class DPOStage:
         chosen, rejected = result.chosen_rewards, result.rejected_rewards
         columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
         count = len(self.token_metrics)
-        of_tokens = [torch.stack([pair[side].statistics.mean(0) for pair in scores]).sum(0)[:count] for side in (0, 1)]
-        of_pairs = torch.stack([column.sum() for column in columns]).detach()
+        of_tokens = [
+            torch.stack([pair[side].statistics.mean(0) for pair in scores]).sum(0)[:count]
+            for side in range(len(self._sides))
+        ]
+        of_pairs = torch.stack([column.sum() for column in columns]).detach()[: 0 if self.objective.rated else None]
         facts = PairFacts(
             chosen,
             rejected,
             (policy[0].logps - reference[0].logps).sum(-1),
             chosen.new_tensor([len(pair[0]) for pair in logps]),
             chosen.new_tensor([len(pair[1]) for pair in logps]),
+            chosen.new_tensor([item.liked for item in items]),
             _divergences(logps, under_reference),
         )
         return RowResult(losses.sum(), torch.cat([of_pairs, *of_tokens]), torch.stack(facts, -1).detach())
@@ -169,11 +181,12 @@ class DPOStage:
         margins, weights = self._margins(items, scores), self._weights(scores)
         weights = torch.ones_like(margins) if weights is None else weights
         counts = margins.new_tensor([item.weight for item in items])
+        liked = torch.tensor([item.liked for item in items])
         return [
             Observed(
                 (_of(policy[0], i), _of(policy[1], i)),
                 (_of(reference[0], i), _of(reference[1], i)),
-                *(each[i : i + 1].cpu() for each in (margins, weights, counts)),
+                *(each[i : i + 1].cpu() for each in (margins, liked, weights, counts)),
             )
             for i in range(len(items))
         ]
@@ -195,6 +208,7 @@ class DPOStage:
                 (policy[0], policy[1]),
                 (reference[0], reference[1]),
                 margins=torch.cat([each.margins for each in everything]),
+                liked=torch.cat([each.liked for each in everything]),
                 weights=torch.cat([each.weights for each in everything]),
                 shift=self.rewards.mean,
             )
@@ -213,7 +227,8 @@ class DPOStage:
         scores: Sequence[Sequence[TokenScores]],
     ) -> PairLosses:
         margins, weights = self._margins(items, scores), self._weights(scores)
-        return self.objective(policy, reference, margins=margins, weights=weights, shift=self.rewards.mean)
+        liked = torch.tensor([item.liked for item in items], device=margins.device)
+        return self.objective(policy, reference, margins=margins, weights=weights, liked=liked, shift=self.rewards.mean)
 
     def _margins(self, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]) -> Tensor:
         """The margins of pairs that have one, NaN for the others, [B]."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from turnpoint.objectives import Turns
-from turnpoint.template import TokenizedDialogue, TokenizedPair
+from turnpoint.template import TokenizedDialogue, TokenizedPair, Turn
 from turnpoint.training.records import Examples, Tokenized
 from turnpoint.training.reference_cache import ReferenceCache
 from turnpoint.tree import ScoredSequence
@@ -54,6 +54,8 @@ class PairExample:
         reference: log-probs of the scored tokens of both sides under the reference, [S] each, once they are computed.
         weight: of the pair in a mean over pairs.
         margin: nats, instead of the setting; None leaves it to that.
+        liked: False for a rated completion that was not; its chosen side is the completion, its rejected side one that
+            was written for another prompt.
         coupled: where the pairs of a step enter each other's losses, once that is computed.
     """
 
@@ -62,6 +64,7 @@ class PairExample:
     reference: tuple[Tensor, Tensor] | None = None
     weight: float = 1.0
     margin: float | None = None
+    liked: bool = True
     coupled: Coupled | None = None
 
 
@@ -123,19 +126,70 @@ class PairExamples(Examples[PairExample]):
     Args:
         records: tokenised pairs.
         from_fork: turns of the shared prompt neither count nor are scored.
+
+    Attributes:
+        reference: what the reference says of them, once that is known.
+        key: names what is scored of the records.
     """
 
     def __init__(self, records: Tokenized, *, from_fork: bool) -> None:
-        super().__init__(records, lambda pair: pair_example(pair, first_turn=pair.shared_turns if from_fork else 0))
+        super().__init__(records, lambda record: record)
         self.from_fork = from_fork
         self.reference: ReferenceCache | None = None
+        self.key = "fork" if from_fork else "dialogue"
 
     def __getitem__(self, i: Any) -> Any:
-        example = super().__getitem__(i)
+        example = self._example(range(len(self))[i])
         if self.reference is not None:
             chosen, rejected = self.reference[i]
             example.reference = chosen, rejected
         return example
+
+    def _example(self, i: int) -> PairExample:
+        pair = self.records[i]
+        return pair_example(pair, first_turn=pair.shared_turns if self.from_fork else 0)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Scored tokens of both sides of each pair, [N, 2]."""
+        return self.records.scored_counts(from_fork=self.from_fork)
+
+
+class RatedExamples(PairExamples):
+    """Rated completions; beside each, for losses that ask for it, its prompt with the completion of the next one.
+
+    Args:
+        records: tokenised dialogues with labels.
+        mismatched: whether a loss reads completions under prompts they were not written for.
+    """
+
+    def __init__(self, records: Tokenized, *, mismatched: bool) -> None:
+        super().__init__(records, from_fork=False)
+        self._step = int(mismatched)
+        self.key = "mismatched" if mismatched else "rated"
+
+    def _example(self, i: int) -> PairExample:
+        own, other = self.records[i], self.records[(i + self._step) % len(self)]
+        side = _side(own, 0)
+        start, end = _prompt_length(own), _prompt_length(other)
+        moved = TokenizedDialogue(
+            np.concatenate([own.input_ids[:start], other.input_ids[end:]]),
+            tuple(turn._replace(start=turn.start - end + start, end=turn.end - end + start) for turn in _rated(other)),
+        )
+        return PairExample(side, _side(moved, 0) if self._step else side, liked=bool(own.label))
+
+    def counts(self) -> NDArray[np.int64]:
+        """Scored tokens of each completion and of the one beside it, [N, 2]."""
+        own = self.records.scored_counts(from_fork=False)[:, 0]
+        return np.stack([own, np.roll(own, -self._step)], 1)
+
+
+def _rated(dialogue: TokenizedDialogue) -> list[Turn]:
+    """The turns that a label speaks of."""
+    return [turn for turn in dialogue.turns if turn.train]
+
+
+def _prompt_length(dialogue: TokenizedDialogue) -> int:
+    return _rated(dialogue)[0].start
 
 
 def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:

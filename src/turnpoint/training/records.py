@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.template import Fit, TokenizedDialogue, TokenizedPair, Turn, fit_dialogues, fit_pairs
+from turnpoint.template import Fit, TokenizedDialogue, TokenizedPair, Turn, fit_dialogues, fit_pairs, fit_rated
 
 Example = TypeVar("Example", covariant=True)
 
@@ -25,6 +25,7 @@ OTHERS = {
     "source": pa.string(),
     "weight": pa.float64(),
     "margin": pa.float64(),
+    "label": pa.bool_(),
 }
 
 
@@ -56,17 +57,18 @@ DIALOGUES = Kind(
     fit_dialogues,
     1,
     lambda dialogue: (dialogue,),
-    lambda dialogue: (0, "", "", "", 1.0, None),
-    lambda sides, others: sides[0],
+    lambda dialogue: (0, "", "", "", 1.0, None, dialogue.label),
+    lambda sides, others: sides[0]._replace(label=others[-1]),
 )
+RATED = DIALOGUES._replace(name="rated dialogues", fit=fit_rated)
 PAIRS = Kind(
     "pairs",
     PreferencePair,
     fit_pairs,
     2,
     lambda pair: pair[:2],
-    lambda pair: pair[2:],
-    lambda sides, others: TokenizedPair(*sides, *others),
+    lambda pair: (*pair[2:], None),
+    lambda sides, others: TokenizedPair(*sides, *others[:-1]),
 )
 
 

@@ -152,6 +152,11 @@ class StageTrainer(Trainer, Generic[Example]):
 
     # What a stage says.
 
+    @classmethod
+    def kind_of(cls, config: StageConfig) -> Kind:
+        """What the stage reads under these settings."""
+        return cls.kind
+
     def _examples(self, records: Tokenized) -> Examples[Example]:
         """What the stage trains on."""
         raise NotImplementedError
@@ -376,6 +381,10 @@ class StageTrainer(Trainer, Generic[Example]):
         if self.args.push_to_hub:
             self.push_to_hub(commit_message="Model save")
 
+    def create_model_card(self, *args: Any, **options: Any) -> None:
+        """The card that `save_model` writes, which says what was trained on what, in the place of transformers' own."""
+        write_reports(Path(str(self.args.output_dir)), self._run_facts(), self.data_report)
+
     def _save_checkpoint(self, *args: Any, **options: Any) -> None:
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         with removed_on_failure(folder, main=self.args.should_save):
@@ -488,13 +497,13 @@ class StageTrainer(Trainer, Generic[Example]):
             source if isinstance(source, Source) else Source(source),
             cls._tokenizing(tokenizer, config),
             first=config.main_process_first,
-            title=f"Tokenising {cls.kind.name}" if config.local_process_index == 0 else None,
+            title=f"Tokenising {cls.kind_of(config).name}" if config.local_process_index == 0 else None,
             bar=not config.disable_tqdm,
         )
 
     @classmethod
     def _tokenizing(cls, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenizing:
-        return Tokenizing(tokenizer, cls.kind, config.max_length, config.overflow, config.dataset_num_proc)
+        return Tokenizing(tokenizer, cls.kind_of(config), config.max_length, config.overflow, config.dataset_num_proc)
 
     def _train_examples(
         self, source: Any, tokenizer: PreTrainedTokenizerBase
@@ -523,10 +532,11 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _check_tokenized(self, records: Tokenized, tokenizer: PreTrainedTokenizerBase) -> None:
         """Refuse data that was tokenised in another way than the settings say, or for another stage."""
-        if records.kind != self.kind:
+        kind = self.kind_of(self.config)
+        if records.kind != kind:
             raise DataError(
                 f"{type(self).__name__}: data of {records.facts.source}: holds {records.kind.name} where"
-                f" {self.kind.name} are needed"
+                f" {kind.name} are needed"
             )
         wanted = self._tokenizing(tokenizer, self.config).settings
         for name, value in records.facts.settings.items():
