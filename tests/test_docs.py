@@ -1,16 +1,22 @@
-"""Every command of the README runs as printed, on the examples, with a tiny model in place of the embedded one."""
+"""Commands and examples of the documents run as printed, a tiny model in place of the embedded one; tables are true."""
 
+import inspect
 import io
 import re
 import shlex
 import shutil
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tests.cli import tiny
 
 from turnpoint.cli import main
 from turnpoint.models import load
+from turnpoint.objectives import LOSSES, LossSettings, PairScores
+from turnpoint.training import health
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,3 +61,37 @@ def test_files_that_the_readme_points_to_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_page_of_objectives_says_of_every_loss_what_the_table_says() -> None:
+    """Name, whether it needs a reference, its own reduction, and which settings it takes."""
+    page = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+    for name, fact in LOSSES.items():
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{name}` | ") and line.count("|") >= 7]
+        reference, reduction, beta, takes = (cell.strip() for cell in row.split(" | ")[-4:])
+        assert reference == ("yes" if fact.needs_reference else "no"), name
+        assert reduction == fact.reduction, name
+        assert beta == fact.beta, name
+        flags = {"EPSILON": fact.smoothing, "RHO": fact.margin, "f": fact.divergence}
+        taken = [
+            unicodedata.name(sign).rpartition(" ")[2] if sign != "f" else sign for sign in takes.strip("| ").split()
+        ]
+        assert taken == [sign for sign, read in flags.items() if read], name
+
+
+def test_the_loss_of_the_page_of_objectives_trains() -> None:
+    page = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example is not None
+    names: dict[str, Any] = {}
+    exec(compile(example[1], "objectives.md", "exec"), names)
+    one = torch.ones(1)
+    scores = PairScores(one, -one, 0 * one, 0 * one, one, 0 * one, one, one, one > 0)
+    assert names["squared"](scores, LossSettings(1.0, 0.0, lambda ratios: ratios)).tolist() == [1.0]
+
+
+def test_every_check_of_a_run_stands_in_the_page_of_tuning() -> None:
+    page = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+    checks = set(re.findall(r"^    return Verdict\(\n        \"(\w+)\"", inspect.getsource(health), re.MULTILINE))
+    assert len(checks) == 7
+    assert all(f"| `{check}` | " in page for check in checks)
