@@ -451,8 +451,9 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
             raise self._fault(
                 "use_weighting", f"loss {self.loss_type!r} sorts pairs, so none can be weighed", "leave it"
             )
-        if objective.rated and self.generate_during_eval:
-            raise self._fault("generate_during_eval", "rated completions hold no pair to compare with", "leave it out")
+        for name in ("generate_during_eval", "use_weighting"):
+            if objective.rated and getattr(self, name):
+                raise self._fault(name, "rated completions hold no pair", "leave it out")
         self._check_reference(objective)
 
     @property

@@ -23,6 +23,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from turnpoint.cache import cache_folder
 from turnpoint.errors import ConfigError
@@ -126,7 +127,7 @@ class DPOTrainer(StageTrainer[PairExample]):
             optimizers=optimizers,
         )
         self.compute_metrics = compute_metrics
-        self._check_columns()
+        self._say_columns()
         self._reference = self._make_reference()
         self.stage = DPOStage(
             args.objective,
@@ -138,9 +139,7 @@ class DPOTrainer(StageTrainer[PairExample]):
         if args.generate_during_eval:
             self.add_callback(EvaluationSamples(self._first_evaluation_set().records, self.processing_class))
         if args.sync_ref_model:
-            assert self._reference is not None
-            self._reference.check_can_follow(self.model)
-            self.add_callback(FollowPolicy(self._reference, args.ref_model_mixup_alpha, args.ref_model_sync_steps))
+            self.add_callback(self._follower())
 
     @property
     def precomputes(self) -> bool:
@@ -195,34 +194,48 @@ class DPOTrainer(StageTrainer[PairExample]):
             "DPOConfig: generate_during_eval: needs prompts (got True); give eval_dataset, or leave it out"
         )
 
-    def _check_columns(self) -> None:
-        """Say which pairs carry weights and margins of their own; refuse those that the objective cannot honour.
+    def _follower(self) -> FollowPolicy:
+        """What moves the reference.
+
+        Raises:
+            ConfigError: nothing can.
+        """
+        assert self._reference is not None
+        if self.is_fsdp_enabled or is_deepspeed_zero3_enabled():
+            raise ConfigError(
+                "DPOTrainer: sync_ref_model: cannot mix weights that are sharded over processes (got True); use DDP, or"
+                " ZeRO-1 or 2, or leave it out"
+            )
+        self._reference.check_can_follow(self.model)
+        return FollowPolicy(self._reference, self.config.ref_model_mixup_alpha, self.config.ref_model_sync_steps)
+
+    def _say_columns(self) -> None:
+        """Say how many pairs carry weights and margins of their own."""
+        known = [self.train_dataset] if isinstance(self.train_dataset, PairExamples) else []
+        for records in (each.records for each in (*known, *self._evaluation_sets())):
+            for what, count in _columns(records).items():
+                if count:
+                    logger.info("%s: %d of %d pairs carry a %s", records.facts.source, count, len(records), what)
+
+    def _refuse_idle_columns(self, records: Tokenized) -> None:
+        """Refuse weights and margins of pairs that the objective cannot honour.
 
         Raises:
             ConfigError: a column has no meaning in the objective.
         """
-        known = [self.train_dataset] if isinstance(self.train_dataset, PairExamples) else []
-        for each in (*known, *self._evaluation_sets()):
-            self._check_columns_of(each.records)
-
-    def _check_columns_of(self, records: Tokenized) -> None:
-        weighted = int((records.numbers("weight") != 1).sum())
-        with_margin = int((~np.isnan(records.numbers("margin"))).sum())
-        terms = self.config.objective.terms
+        counts, terms = _columns(records), self.config.objective.terms
         sorting = next((term.name for term in terms if term.loss.sorts), None)
-        if weighted and sorting:
+        if counts["weight"] and sorting:
             raise ConfigError(
                 f"DPOTrainer: weight: loss {sorting!r} sorts the pairs of a step, so that none has a loss of its own to"
-                f" weigh ({weighted} of {len(records)} pairs of {records.facts.source} carry one); take the column out"
+                f" weigh ({counts['weight']} of {len(records)} pairs of {records.facts.source} carry one); take the"
+                " column out"
             )
-        if with_margin and not any(term.loss.margin for term in terms):
+        if counts["margin"] and not any(term.loss.margin for term in terms):
             raise ConfigError(
-                f"DPOTrainer: margin: has no meaning in loss {self.config.loss_type!r} ({with_margin} of"
+                f"DPOTrainer: margin: has no meaning in loss {self.config.loss_type!r} ({counts['margin']} of"
                 f" {len(records)} pairs of {records.facts.source} carry one); take the column out"
             )
-        for count, what in ((weighted, "weight"), (with_margin, "margin")):
-            if count:
-                logger.info("%s: %d of %d pairs carry a %s", records.facts.source, count, len(records), what)
 
     @classmethod
     def kind_of(cls, config: StageConfig) -> Kind:
@@ -231,6 +244,7 @@ class DPOTrainer(StageTrainer[PairExample]):
         return RATED if config.objective.rated else PAIRS
 
     def _examples(self, records: Tokenized) -> Examples[PairExample]:
+        self._refuse_idle_columns(records)
         objective = self.config.objective
         if objective.rated:
             return RatedExamples(records, mismatched=objective.coupled)
@@ -335,6 +349,12 @@ class DPOTrainer(StageTrainer[PairExample]):
         self.accelerator.wait_for_everyone()
         assert not len(cache.missing()), "the pass computed everything, and a process of this machine wrote it down"
         return cache
+
+
+def _columns(records: Tokenized) -> dict[str, int]:
+    """How many pairs carry a weight other than 1, and how many a margin."""
+    weights, margins = records.numbers("weight"), records.numbers("margin")
+    return {"weight": int((weights != 1).sum()), "margin": int((~np.isnan(margins)).sum())}
 
 
 def _rewards_of_rated(facts: PairFacts) -> dict[str, float]:
