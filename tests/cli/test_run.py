@@ -1,5 +1,6 @@
 """`turnpoint run`: stages in their order, none twice with the same options, errors before anything runs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def test_stages_run_once(run: Run, rows: Rows, model: str, tmp_path: Path) -> No
     stages = {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "hinge"}}
     changed = run("run", recipe(tmp_path, model, data, stages=stages))
     assert changed.err.count("done before") == 1
+    json_only = run("run", recipe(tmp_path, model, data, stages={"third": {"run": "dpo"}}), "--json")
+    assert [row["stage"] for row in json.loads(json_only.out)] == ["third"]
     assert yaml.safe_load((tmp_path / "runs" / "second" / "config.yaml").read_text())["loss_type"] == "hinge"
 
 
@@ -62,6 +65,7 @@ def test_a_stage_that_fails_is_run_again(run: Run, rows: Rows, model: str, tmp_p
     broken = run("run", recipe(tmp_path, model, rows(PAIR, PAIR), stages=stages))
     assert broken.code == 2
     assert "loss_type: must be one of" in broken.err
+    assert (tmp_path / "runs" / "first" / "config.yaml").exists()
     mended = run("run", recipe(tmp_path, model, rows(PAIR, PAIR)))
     assert mended.code == 0, mended.err
     assert mended.err.count("done before") == 1
@@ -75,6 +79,10 @@ def test_a_stage_that_fails_is_run_again(run: Run, rows: Rows, model: str, tmp_p
             "error: stages.first.run: must be a verb of turnpoint (got 'dbo'); did you mean 'dpo'?",
         ),
         ({"stage": {}}, "stage: Extra inputs are not permitted"),
+        (
+            {"stages": {"first": {"run": "dpo"}, "second": {"run": "dpo", "bta": 1}}},
+            "second.yaml:8: bta: unknown for `turnpoint dpo`; did you mean 'beta'?",
+        ),
     ],
 )
 def test_a_recipe_is_checked_before_it_runs(
@@ -83,6 +91,7 @@ def test_a_recipe_is_checked_before_it_runs(
     ran = run("run", recipe(tmp_path, model, "none.jsonl", **changes))
     assert ran.code == 2
     assert text in ran.err
+    assert not (tmp_path / "runs" / "first").exists()
 
 
 def test_a_recipe_that_is_not_there(run: Run) -> None:

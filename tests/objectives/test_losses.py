@@ -216,6 +216,17 @@ def test_losses_add_up_with_weights() -> None:
     assert losses([-1.0], [-3.0], rpo_alpha=0.5) == pytest.approx([parts[0] + 0.5 * parts[2]], abs=1e-15)
 
 
+def test_losses_with_and_without_a_reference_add_up() -> None:
+    """A reference that is not 0 is for the losses that read one."""
+    policy, reference = (side(-1.0), side(-3.0)), (side(-2.0), side(-5.0))
+    for other in ("simpo", "cpo", "slic", "orpo"):
+        alone = [Objective(loss_type=name)(policy, reference).losses.item() for name in ("sigmoid", other)]
+        without = Objective(loss_type=other)(policy, (side(0.0), side(0.0))).losses.item()
+        assert alone[1] == without
+        both = Objective(loss_type=["sigmoid", other])(policy, reference).losses.item()
+        assert both == pytest.approx(sum(alone), abs=1e-15)
+
+
 def test_each_of_several_losses_has_its_own_reduction() -> None:
     """A side of two tokens and log-prob -4: the sum is -4, the mean -2."""
     policy, reference = (side(-4.0, tokens=2), side(-6.0, tokens=2)), (side(0.0, tokens=2), side(0.0, tokens=2))

@@ -85,8 +85,8 @@ def test_what_is_wrong_is_found(
     [
         ({"grad_norm": 0.0}, "Every gradient is 0"),
         ({"learning_rate": 0.0}, "The learning rate is 0 at every log"),
-        ({}, "the reference is the policy itself"),
-        ({"rewards__chosen": 1e-5}, "Raise learning_rate"),
+        ({}, "either the reference is the policy itself and moves with it, or the updates"),
+        ({"rewards__margins": 1e-5}, "Raise learning_rate"),
     ],
 )
 def test_no_signal_names_its_cause(changes: dict[str, Any], cause: str) -> None:
@@ -102,3 +102,15 @@ def test_a_rising_evaluation_loss_is_over_fitting() -> None:
     assert (found.good, found.since) == (False, 20)
     assert found.number == pytest.approx(1.1)
     assert judge(evaluations[:2])[0].good
+
+
+def test_each_of_several_evaluation_sets_is_judged() -> None:
+    history = [{"step": i, "eval_a_loss": 1.0 - i / 10, "eval_b_loss": 1.0 + i / 10} for i in range(3)]
+    assert [(each.good, each.since) for each in judge(history)] == [(True, None), (False, 0)]
+
+
+def test_a_loss_without_reference_may_be_stuck() -> None:
+    """Its rewards are log-probs, far from 0 though nothing moves."""
+    stuck = {"loss": 0.7, "rewards__chosen": -20.0, "rewards__rejected": -22.0, "rewards__margins": 2.0}
+    history = [{name: v for name, v in log.items() if name != "kl"} for log in run(**stuck)]
+    assert not verdict("no_signal", history).good

@@ -60,6 +60,9 @@ def test_an_empty_row_runs_the_forwards_of_a_real_one(
     assert forwards == real
 
 
+OF_ONE = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 16}  # what two have together
+
+
 def launch_two(folder: Path) -> None:
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
@@ -74,8 +77,13 @@ def launch_two(folder: Path) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("loss", [{}, {"loss_type": "aot,bco_pair,kto_pair", "reduction": "sum"}], ids=str)
 def test_two_processes_give_the_update_of_one(
-    tmp_path: Path, stages: Any, tiny_model: Callable[..., PreTrainedModel], pairs: list[PreferencePair]
+    tmp_path: Path,
+    stages: Any,
+    tiny_model: Callable[..., PreTrainedModel],
+    pairs: list[PreferencePair],
+    loss: dict[str, Any],
 ) -> None:
     """Nine pairs, four a step: the last step holds one pair, so that one process runs only empty rows."""
     tiny_model("gpt2").save_pretrained(tmp_path / "model")
@@ -85,7 +93,9 @@ def test_two_processes_give_the_update_of_one(
         for pair in pairs[:9]
     ]
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
-    settings = stages.settings(**SETTINGS, per_device_train_batch_size=2, output_dir=str(tmp_path / "two"))
+    settings = stages.settings(
+        **SETTINGS | loss, per_device_train_batch_size=2, per_device_eval_batch_size=8, output_dir=str(tmp_path / "two")
+    )
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     launch_two(tmp_path)
     assert (tmp_path / "two" / "adapter_model.safetensors").exists()
@@ -94,7 +104,7 @@ def test_two_processes_give_the_update_of_one(
     for name, peft_config in (("full", None), ("adapter", adapter)):
         two = torch.load(tmp_path / f"{name}.pt")
         given = {"eval_dataset": pairs[:9], "peft_config": peft_config}
-        one = stages.dpo(tiny_model("gpt2"), pairs[:9], given=given, **SETTINGS, per_device_train_batch_size=4)
+        one = stages.dpo(tiny_model("gpt2"), pairs[:9], given=given, **SETTINGS | loss, **OF_ONE)
         one.train()
         one.evaluate()
         for key, weight in one.model.state_dict().items():

@@ -137,6 +137,22 @@ def test_what_is_liked_becomes_likelier(stages: Any, tiny_model: ModelFactory, t
     assert found["eval_rewards/margins"] == found["eval_rewards/chosen"] - found["eval_rewards/rejected"]
 
 
+def test_beside_a_prompt_stands_a_completion_of_another_one(
+    stages: Any, tiny_model: ModelFactory, tmp_path: Path
+) -> None:
+    """Two completions of one prompt follow each other; what is beside is cut at max_length."""
+    rows = [ROWS[0], ROWS[0] | {"completion": ROWS[1]["completion"]}, ROWS[3]]
+    for max_length in (None, 24):
+        trainer = stages.dpo(tiny_model(), file_of(tmp_path, rows), loss_type="kto", max_length=max_length)
+        items = list(trainer.train_dataset)
+        beside = [stages.tokenizer.decode(item.rejected.sequence.input_ids) for item in items]
+        assert all("ask at noon"[: len(text.split("assistant\n")[1])] in text for text in beside[:2])
+        assert trainer.train_dataset.counts().tolist() == [
+            [len(item.chosen.turn_of), len(item.rejected.turn_of)] for item in items
+        ]
+        assert max_length is None or all(len(item.rejected.sequence.input_ids) <= max_length for item in items)
+
+
 def test_rows_without_a_label_are_left_out_and_counted(stages: Any, tiny_model: ModelFactory, tmp_path: Path) -> None:
     rows = [*ROWS, {name: value for name, value in ROWS[0].items() if name != "label"}]
     trainer = stages.dpo(tiny_model(), file_of(tmp_path, rows), loss_type="kto")

@@ -254,6 +254,68 @@ def test_a_reference_that_no_loss_reads_is_refused(
         stages.dpo(tiny_model(), pairs, given={"ref_model": tiny_model(seed=1)}, loss_type="simpo")
 
 
+def test_the_best_adapter_is_loaded_by_its_own_name(stages: Any, sft_folder: Path, pairs: list[PreferencePair]) -> None:
+    """The reference is called `default`, and lies where loaders look in a checkpoint."""
+    swapped = [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
+    trainer = stages.dpo(
+        loaded(sft_folder, "policy", "default"),
+        pairs,
+        given={"eval_dataset": swapped},
+        model_adapter_name="policy",
+        ref_adapter_name="default",
+        num_train_epochs=2,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+    )
+    trainer.train()
+    losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}
+    assert trainer.state.best_global_step == 2
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(losses[2], abs=1e-6)
+    assert trainer.evaluate()["eval_rewards/margins"] != 0
+
+
+@pytest.mark.parametrize("other", ["ref_model", "peft_config"])
+def test_two_references_are_refused(
+    stages: Any, sft_folder: Path, pairs: list[PreferencePair], tiny_model: ModelFactory, other: str
+) -> None:
+    given = {"ref_model": tiny_model(seed=1), "peft_config": lora()}[other]
+    with pytest.raises(ConfigError, match=f"ref_adapter_name: is one reference and {other} leads to another"):
+        stages.dpo(loaded(sft_folder, "policy", "reference"), pairs, given={other: given}, ref_adapter_name="reference")
+
+
+def test_a_second_run_with_the_same_model_has_a_reference_of_its_own(
+    stages: Any, sft_folder: Path, pairs: list[PreferencePair]
+) -> None:
+    model = loaded(sft_folder, "default")
+    for _ in range(2):
+        trainer = stages.dpo(model, pairs, precompute_ref_log_probs=False)
+        start = of_first(trainer, model).detach()
+        trainer.train()
+        assert logs(trainer)[0]["rewards/margins"] == 0
+        torch.testing.assert_close(reference_of_first(trainer), start, atol=1e-12, rtol=0)
+
+
+def test_a_base_below_a_module_that_is_saved_whole_is_complete(
+    stages: Any, sft_folder: Path, pairs: list[PreferencePair]
+) -> None:
+    peft_config = LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    trainer = stages.dpo(loaded(sft_folder, "default"), pairs, given={"peft_config": peft_config})
+    trainer.train()
+    trainer.save_model()
+    again = load_model(str(stages.folder), dtype="float64")
+    torch.testing.assert_close(of_first(trainer, again), of_first(trainer, trainer.model), atol=1e-9, rtol=0)
+
+
+def test_a_model_without_anything_to_train_is_refused(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+) -> None:
+    with pytest.raises(ConfigError, match="model: none of its parameters takes a gradient"):
+        stages.dpo(tiny_model().requires_grad_(False), pairs)
+
+
 def test_quantisation_needs_a_gpu(stages: Any, sft_folder: Path, pairs: list[PreferencePair]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from turnpoint.cache import digest
-from turnpoint.cli.given import Given
+from turnpoint.cli.given import Given, read_arguments
 from turnpoint.cli.groups import OutputOptions
 from turnpoint.cli.loading import say
 from turnpoint.cli.options import Verb, nearest
@@ -33,8 +35,9 @@ class RunOptions(OutputOptions):
 VERB = Verb(
     name="run",
     about=(
-        "Run the stages of a recipe one after the other, each a verb with its options. A stage that is done with the"
-        " same options is left alone, so a recipe that was interrupted goes on where it stopped."
+        "Run the stages of a recipe one after the other, each a verb with its options. Stages that are done with the"
+        " same options are left alone, up to the first that is not: an interrupted recipe goes on with the stage it was"
+        " in."
     ),
     groups={"Recipe": RunOptions},
     positional=("recipe",),
@@ -65,9 +68,15 @@ def run(given: Given) -> None:
     recipe = _read(options.recipe)
     output = Path(options.output or recipe.output)
     stages = {name: _stage(name, stage, recipe, output) for name, stage in recipe.stages.items()}
+    for name, (verb, settings) in stages.items():
+        _check_stage(output / f"{name}.yaml", verb, settings)
+    before = ""  # what earlier stages did: a later one may read of it
     for number, (name, (verb, settings)) in enumerate(stages.items(), 1):
         say(f"{number}/{len(stages)} {name}: turnpoint {verb}")
-        _run_stage(output / f"{name}.yaml", verb, settings)
+        before = digest([before.encode(), json.dumps([verb, settings], default=str).encode()])
+        # Standard output is for the table of the recipe.
+        with redirect_stdout(sys.stderr) if options.json else nullcontext():
+            _run_stage(output / name, verb, before, writes="output" in settings)
     rows = [[name, *values] for name, values in _results(stages, output, recipe.table)]
     if options.json:
         print_json([dict(zip(("stage", *recipe.table), row, strict=True)) for row in rows])
@@ -104,18 +113,29 @@ def _stage(name: str, stage: dict[str, Any], recipe: _Recipe, output: Path) -> t
     return verb, ({"output": str(output / name)} if writes else {}) | recipe.common.get(verb, {}) | own
 
 
-def _run_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
-    """Run a stage from a file of its options, unless it is done with the same."""
+def _check_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
+    """Write the options of a stage into a file, and read them as its verb will.
+
+    Raises:
+        ConfigError: the verb has no such option, or a value is of another type.
+    """
+    from turnpoint.cli.main import VERBS
+
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    read_arguments(importlib.import_module(VERBS[verb].module).VERB, ["--config", str(config)])
+
+
+def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
+    """Run a stage from the file of its options, unless it and all before it are done with the same."""
     from turnpoint.cli.main import run_words
 
-    done, mark = config.with_suffix(".done"), digest([json.dumps([verb, settings], default=str).encode()])
-    if done.exists() and done.read_text(encoding="utf-8") == mark:
+    done = folder.with_name(f"{folder.name}.done")
+    if done.exists() and done.read_text(encoding="utf-8") == mark and (folder.exists() or not writes):
         say("    done before")
         return
     done.unlink(missing_ok=True)
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    run_words([verb, "--config", str(config)])
+    run_words([verb, "--config", str(folder.with_name(f"{folder.name}.yaml"))])
     done.write_text(mark, encoding="utf-8")
 
 

@@ -77,7 +77,9 @@ def load_model(
     return model.eval()
 
 
-def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    name: str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a model, by the same names as `load_model`.
 
     Raises:
@@ -85,7 +87,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedT
     """
     source = _resolve(name)
     try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
     except _UNREADABLE as error:
         raise _not_loaded(name, source, error) from error
 

@@ -184,11 +184,14 @@ class Objective:
         rewarded = next((term for term in self.terms if term.loss.shifted), self.terms[0])
         losses = torch.zeros_like(means)
         for term in self.terms:
+            measured = [
+                term.score(side) if term.loss.needs_reference else torch.zeros_like(means) for side in reference
+            ]
             scores = PairScores(
                 policy_chosen=term.score(policy[0]),
                 policy_rejected=term.score(policy[1]),
-                reference_chosen=term.score(reference[0]),
-                reference_rejected=term.score(reference[1]),
+                reference_chosen=measured[0],
+                reference_rejected=measured[1],
                 chosen_mean=means,
                 margin=_margins(term, margins, means),
                 chosen_tokens=_tokens(policy[0]),
@@ -303,12 +306,12 @@ def _check_use(objective: Objective) -> None:
             f"objective: loss_type: {' and '.join(term.name for term in terms)} train on different data, rated"
             " completions and pairs; name losses of one kind"
         )
-    if objective.rated and objective.ld_alpha is not None:
+    if objective.ld_alpha is not None and all(term.loss.rated or term.loss.chosen_only for term in terms):
         raise _unused(objective, "ld_alpha", "no side is the shorter one")
 
 
 def _check_use_by(objective: Objective, term: Term) -> None:
-    """Settings of pairs are read by every loss of pairs."""
+    """Settings of pairs are read by every loss of pairs: of several, one that has no use for a setting refuses it."""
     for setting, unset, read in (
         ("label_smoothing", 0, term.loss.smoothing),
         ("margin", None, term.loss.margin),

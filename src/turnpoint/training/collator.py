@@ -22,6 +22,7 @@ class DataCollatorForPreference:
         max_length: most tokens of a side; what is beyond is cut off its end.
         truncation_mode: keep_start, the only one: keep_end would cut off the system message and the tools.
         pad_to_multiple_of: rounds L up; None does not.
+        return_tensors: pt, the only one.
 
     Raises:
         ConfigError: another truncation mode.
@@ -31,6 +32,7 @@ class DataCollatorForPreference:
     max_length: int | None = None
     truncation_mode: str = "keep_start"
     pad_to_multiple_of: int | None = None
+    return_tensors: str = "pt"
 
     def __post_init__(self) -> None:
         if self.truncation_mode != "keep_start":
@@ -46,7 +48,8 @@ class DataCollatorForPreference:
             examples: B of them, each with token ids `prompt_ids`, `chosen_ids`, `rejected_ids`.
 
         Returns:
-            `input_ids`, `attention_mask` and `completion_mask`, int64 [2 B, L].
+            `input_ids`, `attention_mask` and `completion_mask`, int64 [2 B, L]; and `ref_chosen_logps` and
+            `ref_rejected_logps` [B] where the examples have them.
         """
         sides = [
             (example["prompt_ids"], example[f"{side}_ids"]) for side in ("chosen", "rejected") for example in examples
@@ -61,6 +64,10 @@ class DataCollatorForPreference:
             "input_ids": _padded([ids for ids, _ in rows], length, self.pad_token_id),
             "attention_mask": _padded([[1] * len(ids) for ids, _ in rows], length, 0),
             "completion_mask": _padded([mask for _, mask in rows], length, 0),
+        } | {
+            name: torch.tensor([example[name] for example in examples])
+            for name in ("ref_chosen_logps", "ref_rejected_logps")
+            if name in examples[0]
         }
 
 

@@ -454,6 +454,9 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         for name in ("generate_during_eval", "use_weighting"):
             if objective.rated and getattr(self, name):
                 raise self._fault(name, "rated completions hold no pair", "leave it out")
+        for name in ("group_by", "turns_from"):
+            if objective.rated and getattr(self, name) == "dialogue":
+                raise self._fault(name, "rated completions stand alone", "leave it out")
         self._check_reference(objective)
 
     @property
@@ -492,6 +495,10 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         for name in ("precompute_ref_log_probs", "sync_ref_model", "ref_adapter_name"):
             if getattr(self, name) and not objective.needs_reference:
                 raise self._fault(name, f"loss {self.loss_type!r} reads no reference", "leave it out")
+        for field_ in fields(self):
+            idle = field_.name in ("ref_model_mixup_alpha", "ref_model_sync_steps") and not self.sync_ref_model
+            if idle and getattr(self, field_.name) != field_.default:
+                raise self._fault(field_.name, "has no effect without sync_ref_model", "set sync_ref_model: true")
         if self.sync_ref_model and self.precompute_ref_log_probs:
             raise self._fault(
                 "sync_ref_model",

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from turnpoint.cache import cache_folder
-from turnpoint.errors import ConfigError
+from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.models import load_model
 from turnpoint.training.collator import DataCollatorForPreference
 from turnpoint.training.configs import DPOConfig, StageConfig
@@ -44,6 +44,7 @@ from turnpoint.tree import evaluating
 
 logger = logging.getLogger(__name__)
 
+_LEAST_CORRELATED = 16  # pairs of a log; of fewer, lengths and rewards correlate by chance
 _STATE = "dpo_state.json"
 _REFERENCE = "reference.safetensors"
 
@@ -115,7 +116,7 @@ class DPOTrainer(StageTrainer[PairExample]):
     ) -> None:
         args = _with_quantisation(args or DPOConfig(), quantization_config)
         _check_collator(data_collator)
-        self.ref_model = load_model(ref_model) if isinstance(ref_model, str) else ref_model
+        self.ref_model: nn.Module | None = None if isinstance(ref_model, str) else ref_model
         super().__init__(
             model,
             args,
@@ -127,6 +128,8 @@ class DPOTrainer(StageTrainer[PairExample]):
             optimizers=optimizers,
         )
         self.compute_metrics = compute_metrics
+        if isinstance(ref_model, str):
+            self.ref_model = load_model(ref_model, **self._loading(ref_model))
         self._say_columns()
         self._reference = self._make_reference()
         self.stage = DPOStage(
@@ -155,6 +158,13 @@ class DPOTrainer(StageTrainer[PairExample]):
         use_adapter(model, self.config.model_adapter_name, self.config.ref_adapter_name)
 
     def _make_reference(self) -> Reference | None:
+        named = self.config.ref_adapter_name
+        for other, given in (("ref_model", self.ref_model is not None), ("peft_config", self.new_adapter)):
+            if named is not None and given:
+                raise ConfigError(
+                    f"DPOTrainer: ref_adapter_name: is one reference and {other} leads to another (got {named!r});"
+                    " leave one of them out"
+                )
         if not self.config.objective.needs_reference:
             if self.ref_model is not None:
                 raise ConfigError(
@@ -247,7 +257,7 @@ class DPOTrainer(StageTrainer[PairExample]):
         self._refuse_idle_columns(records)
         objective = self.config.objective
         if objective.rated:
-            return RatedExamples(records, mismatched=objective.coupled)
+            return RatedExamples(records, mismatched=objective.coupled, max_length=self.config.max_length)
         return PairExamples(records, from_fork=self.config.turns_from == "fork")
 
     def _models(self) -> list[nn.Module]:
@@ -283,7 +293,9 @@ class DPOTrainer(StageTrainer[PairExample]):
         if objective.shifted:
             facts = PairFacts(*torch.stack(self._everywhere(tally), -1).to(torch.float64))
             rewards = facts.chosen_reward if objective.rated else (facts.chosen_reward + facts.rejected_reward) / 2
-            self.stage.rewards.add(rewards.mean().item(), len(rewards))
+            rewards = rewards[rewards.isfinite()]
+            if len(rewards):
+                self.stage.rewards.add(rewards.mean().item(), len(rewards))
 
     def _metrics_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
         """How far the policy is from the reference per token, and how much of the margin is length."""
@@ -298,7 +310,7 @@ class DPOTrainer(StageTrainer[PairExample]):
         if self.config.objective.rated:
             return metrics | _rewards_of_rated(facts)
         both = [facts.chosen_reward - facts.rejected_reward, facts.chosen_tokens - facts.rejected_tokens]
-        if len(tokens) > 1 and all(each.std() > 0 for each in both):
+        if len(tokens) >= _LEAST_CORRELATED and all(each.std() > 0 for each in both):
             metrics["length_bias"] = torch.corrcoef(torch.stack(both))[0, 1].item()
         return metrics
 
@@ -326,11 +338,20 @@ class DPOTrainer(StageTrainer[PairExample]):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
-        state = Path(checkpoint) / _STATE
+        state, weights = Path(checkpoint) / _STATE, Path(checkpoint) / _REFERENCE
+        moves = self.config.sync_ref_model and self._reference is not None and self._reference.model is not None
+        for file, needed in ((state, self.stage.objective.shifted), (weights, moves)):
+            if needed and not file.exists():
+                raise CheckpointError(
+                    f"{checkpoint}: holds no {file.name}, which this run goes on from; it was saved with"
+                    " save_only_model, so start anew, or resume from another"
+                )
         if state.exists():
             self.stage.rewards = RunningMean(**json.loads(state.read_text(encoding="utf-8")))
-        if self.config.sync_ref_model and self._reference is not None and self._reference.model is not None:
-            load_weights(self._reference.model, Path(checkpoint) / _REFERENCE)
+        if moves:
+            assert self._reference is not None
+            assert self._reference.model is not None
+            load_weights(self._reference.model, weights)
 
     def _precomputed(self, model: nn.Module, weights: str, pairs: "PairExamples") -> ReferenceCache:
         """What the reference says of the pairs, once all of it is in the cache."""

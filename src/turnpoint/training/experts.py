@@ -30,7 +30,7 @@ def auxiliary_weight(model: nn.Module, wanted: float | None) -> float:
         return 0.0
     if wanted is not None:
         return wanted
-    return float(config.router_aux_loss_coef) if config.output_router_logits else 0.0
+    return float(getattr(config, "router_aux_loss_coef", 0.0)) if config.output_router_logits else 0.0
 
 
 @contextmanager
@@ -41,11 +41,15 @@ def auxiliary_losses(model: nn.Module) -> Iterator[list[Tensor]]:
     def ask(module: nn.Module, inputs: Any, options: dict[str, Any]) -> Any:
         return inputs, options | {"output_router_logits": True}
 
+    def take(module: nn.Module, inputs: Any, output: Any) -> None:
+        if getattr(output, "aux_loss", None) is None:
+            raise ConfigError(
+                f"router_aux_loss_coef: {type(module).__name__} computes no auxiliary loss of its experts; leave it out"
+            )
+        found.append(output.aux_loss)
+
     bare = bare_model(model)
-    handles = [
-        bare.register_forward_pre_hook(ask, with_kwargs=True),
-        bare.register_forward_hook(lambda module, inputs, output: found.append(output.aux_loss)),
-    ]
+    handles = [bare.register_forward_pre_hook(ask, with_kwargs=True), bare.register_forward_hook(take)]
     try:
         yield found
     finally:

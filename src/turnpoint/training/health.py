@@ -59,10 +59,11 @@ def judge(history: Sequence[Log]) -> list[Verdict]:
         history: entries with `step`, training logs and evaluations mixed, as in `TrainerState.log_history`.
     """
     logs = [entry for entry in history if "loss" in entry and "rewards/margins" in entry]
-    evaluations = [entry for entry in history if "eval_loss" in entry]
     verdicts = [check(logs) for check in _CHECKS] if len(logs) >= _LEAST_LOGS else []
-    if len(evaluations) > 1:
-        verdicts.append(_overfitting(evaluations))
+    names = {name for entry in history for name in entry if name.startswith("eval_") and name.endswith("_loss")}
+    for name in sorted(names):
+        losses = {int(entry["step"]): float(entry[name]) for entry in history if name in entry}
+        verdicts += [_overfitting(name, losses)] if len(losses) > 1 else []
     return [verdict for verdict in verdicts if verdict is not None]
 
 
@@ -74,6 +75,13 @@ class Health(TrainerCallback):
 
     def __init__(self) -> None:
         self._said: set[str] = set()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A verdict on an earlier run in the folder says nothing of this one."""
+        if state.is_world_process_zero:
+            (Path(str(args.output_dir)) / "health.json").unlink(missing_ok=True)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """After a log."""
@@ -193,7 +201,9 @@ def _gradient_spikes(logs: Sequence[Log]) -> Verdict | None:
 def _no_signal(logs: Sequence[Log]) -> Verdict:
     start, end = _first(logs, "loss"), _last(logs, "loss")
     change = abs(end - start) / max(abs(start), 1e-12)
-    rewards = max(abs(log["rewards/chosen"]) + abs(log["rewards/rejected"]) for log in logs)
+    measured = "kl" in logs[-1]  # without a reference rewards are log-probs, and only their change tells
+    origin = 0.0 if measured else logs[0]["rewards/margins"]
+    rewards = max(abs(log["rewards/margins"] - origin) for log in logs)
     stuck = change < _NO_SIGNAL and rewards < _NO_SIGNAL
     return Verdict(
         "no_signal",
@@ -215,23 +225,27 @@ def _cause(logs: Sequence[Log], rewards: float) -> str:
     if all(log.get("learning_rate", 1) < 1e-9 for log in logs):
         return "The learning rate is 0 at every log: look at warmup_steps and the scheduler"
     if rewards == 0:
-        return "Rewards are exactly 0 though there are gradients: the reference is the policy itself, and moves with it"
+        return (
+            "Rewards are exactly 0 though there are gradients: either the reference is the policy itself and moves with"
+            " it, or the updates are lost to rounding (weights in bfloat16 and a small learning_rate: load them in"
+            " float32 and set bf16: true)"
+        )
     return "Raise learning_rate (LoRA 1e-5, full 1e-6 to 5e-6), or look whether the sides differ where they are scored"
 
 
-def _overfitting(evaluations: Sequence[Log]) -> Verdict:
-    losses = [float(entry["eval_loss"]) for entry in evaluations]
-    best = min(range(len(losses)), key=losses.__getitem__)
-    number = losses[-1] / losses[best] if losses[best] > 0 else 1.0
-    step = evaluations[best]["step"]
+def _overfitting(name: str, losses: Mapping[int, float]) -> Verdict:
+    """Of one evaluation set, from its loss at some steps."""
+    step = min(losses, key=lambda step: losses[step])
+    best, last = losses[step], losses[max(losses)]
+    number = last / best if best > 0 else 1.0
     return Verdict(
         "overfitting",
         number <= _OVERFIT,
         number,
         _OVERFIT,
         step if number > _OVERFIT else None,
-        f"the loss on held-back pairs rises again: {losses[best]:.4f} at step {step}, {losses[-1]:.4f} at the end."
-        f" Stop at step {step} (load_best_model_at_end with metric_for_best_model: eval_loss), or train on more pairs",
+        f"the loss on held-back pairs rises again: {name} {best:.4f} at step {step}, {last:.4f} at the end. Stop at"
+        f" step {step} (load_best_model_at_end with metric_for_best_model: {name}), or train on more pairs",
     )
 
 

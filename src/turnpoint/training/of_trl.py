@@ -25,7 +25,6 @@ NOTHING_LEFT = {
     "max_prompt_length": "a prompt is not cut by itself; max_length and overflow say what happens to a long pair",
     "max_completion_length": "a side is not cut by itself; max_length and overflow say what happens to a long pair",
     "force_use_ref_model": "a ref_model that is given is used",
-    "shuffle_dataset": "train_sampling_strategy says in which order pairs come",
 }
 REFUSED = {
     "reference_free": "use a loss that needs no reference: loss_type simpo, cpo, orpo or slic",
@@ -55,7 +54,6 @@ class ArgumentsOfTRL:
     max_prompt_length: Any = None
     max_completion_length: Any = None
     force_use_ref_model: Any = None
-    shuffle_dataset: Any = None
     reference_free: Any = None
     tools: Any = None
     is_encoder_decoder: Any = None

@@ -17,6 +17,9 @@ from turnpoint.template import TokenizedDialogue, TokenizedPair, Turn
 from turnpoint.training.records import Examples, Tokenized
 from turnpoint.training.reference_cache import ReferenceCache
 from turnpoint.tree import ScoredSequence
+from turnpoint.tree.build import TokenIds
+
+_PROMPTS_TRIED = 8
 
 
 class Side(NamedTuple):
@@ -155,32 +158,53 @@ class PairExamples(Examples[PairExample]):
 
 
 class RatedExamples(PairExamples):
-    """Rated completions; beside each, for losses that ask for it, its prompt with the completion of the next one.
+    """Rated completions; beside each, for losses that ask for it, its prompt with a completion of another one.
+
+    That is the completion of the next record with another prompt, of the next few; of the next one if these have the
+    same.
 
     Args:
         records: tokenised dialogues with labels.
         mismatched: whether a loss reads completions under prompts they were not written for.
+        max_length: where such a sequence is cut, tokens; None for nowhere.
     """
 
-    def __init__(self, records: Tokenized, *, mismatched: bool) -> None:
+    def __init__(self, records: Tokenized, *, mismatched: bool, max_length: int | None) -> None:
         super().__init__(records, from_fork=False)
-        self._step = int(mismatched)
-        self.key = "mismatched" if mismatched else "rated"
+        self._mismatched = mismatched
+        self._max_length = max_length
+        self.key = f"mismatched {max_length}" if mismatched else "rated"
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest sequence; None where it is not known."""
+        return self._max_length if self._mismatched else super().longest
 
     def _example(self, i: int) -> PairExample:
-        own, other = self.records[i], self.records[(i + self._step) % len(self)]
+        own = self.records[i]
         side = _side(own, 0)
-        start, end = _prompt_length(own), _prompt_length(other)
-        moved = TokenizedDialogue(
-            np.concatenate([own.input_ids[:start], other.input_ids[end:]]),
-            tuple(turn._replace(start=turn.start - end + start, end=turn.end - end + start) for turn in _rated(other)),
-        )
-        return PairExample(side, _side(moved, 0) if self._step else side, liked=bool(own.label))
+        if not self._mismatched:
+            return PairExample(side, side, liked=bool(own.label))
+        start = _prompt_length(own)
+        other = self._with_another_prompt(i, own.input_ids[:start])
+        moved = start - _prompt_length(other)
+        ids = np.concatenate([own.input_ids[:start], other.input_ids[start - moved :]])[: self._max_length]
+        turns = (turn._replace(start=turn.start + moved, end=min(turn.end + moved, len(ids))) for turn in _rated(other))
+        beside = TokenizedDialogue(ids, tuple(turn for turn in turns if turn.start < len(ids)))
+        return PairExample(side, _side(beside, 0), liked=bool(own.label))
+
+    def _with_another_prompt(self, i: int, prompt: TokenIds) -> TokenizedDialogue:
+        near = (self.records[(i + step) % len(self)] for step in range(1, _PROMPTS_TRIED + 1))
+        differing = (each for each in near if not np.array_equal(each.input_ids[: _prompt_length(each)], prompt))
+        found: TokenizedDialogue = next(differing, self.records[(i + 1) % len(self)])
+        return found
 
     def counts(self) -> NDArray[np.int64]:
         """Scored tokens of each completion and of the one beside it, [N, 2]."""
-        own = self.records.scored_counts(from_fork=False)[:, 0]
-        return np.stack([own, np.roll(own, -self._step)], 1)
+        if not self._mismatched:
+            return self.records.scored_counts(from_fork=False)[:, [0, 0]]
+        examples = (self._example(i) for i in range(len(self)))
+        return np.array([[len(each.chosen.turn_of), len(each.rejected.turn_of)] for each in examples], np.int64)
 
 
 def _rated(dialogue: TokenizedDialogue) -> list[Turn]:

@@ -41,11 +41,11 @@ def merged(model: PeftModel) -> nn.Module:
 
 def save_base(model: PeftModel, folder: Path) -> None:
     """Write the model below the adapter, so that the adapter can be loaded with what it was trained on."""
-    prefix = model.base_model.prefix
+    added = (model.base_model.prefix, ".modules_to_save.")
     weights = {
-        name.removeprefix("base_model.model.").replace(".base_layer.", "."): tensor
+        name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", "."): tensor
         for name, tensor in model.state_dict().items()
-        if prefix not in name
+        if not any(part in name for part in added)
     }
     base: Any = model.get_base_model()
     base.save_pretrained(folder, state_dict=weights)
@@ -78,6 +78,19 @@ def with_adapter(model: nn.Module, peft_config: Any, seed: int, base_name: str) 
     for each in adapted.peft_config.values():
         each.base_model_name_or_path = loadable_name(base_name) or None
     return cast("PeftModel", adapted)
+
+
+def check_trainable(model: nn.Module) -> None:
+    """Refuse a model of which nothing would move.
+
+    Raises:
+        ConfigError: no parameter takes a gradient.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError(
+            "model: none of its parameters takes a gradient, so that nothing would be trained; load an adapter with"
+            " is_trainable=True, or set requires_grad"
+        )
 
 
 def check_base_is_kept(model: nn.Module, output_dir: str) -> None:

@@ -104,7 +104,7 @@ class Tokenized(Sequence[Any]):
 
     Attributes:
         facts: what became of the source.
-        kind: `DIALOGUES` or `PAIRS`.
+        kind: `DIALOGUES`, `PAIRS` or `RATED`.
     """
 
     def __init__(self, table: pa.Table, facts: Facts, kind: Kind) -> None:
@@ -186,8 +186,8 @@ class Examples(Sequence[Example]):
         return self._make(self.records[i])
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest sequence."""
+    def longest(self) -> int | None:
+        """Tokens of the longest sequence; None where it is not known."""
         return self.records.facts.longest
 
 

@@ -104,6 +104,8 @@ def frozen(model: nn.Module) -> nn.Module:
 def copied_adapter(policy: PeftModel) -> str:
     """Give the policy a frozen copy of its adapter as it is now; the name of the copy."""
     active, trainable = policy.active_adapter, _trainable(policy)
+    if REFERENCE_ADAPTER in policy.peft_config:  # of an earlier run with this model
+        policy.delete_adapter(REFERENCE_ADAPTER)
     policy.add_adapter(REFERENCE_ADAPTER, copy.deepcopy(policy.peft_config[active]))
     weights = get_peft_model_state_dict(policy, adapter_name=active)
     set_peft_model_state_dict(policy, weights, adapter_name=REFERENCE_ADAPTER)

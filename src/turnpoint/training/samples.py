@@ -37,26 +37,41 @@ class EvaluationSamples(TrainerCallback):
     def __init__(self, pairs: Tokenized, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.prompts = [_prompt(pairs[i], tokenizer) for i in range(min(_PROMPTS, len(pairs)))]
-        self._started = False
+        self._step: int | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave of an earlier file what a run that is resumed has written."""
+        if state.is_world_process_zero and (file := _file(args)).exists():
+            rows = file.read_text(encoding="utf-8").splitlines(keepends=True) if state.global_step else []
+            kept = [row for row in rows if json.loads(row)["step"] <= state.global_step]
+            file.write_text("".join(kept), encoding="utf-8")
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        """After an evaluation."""
+        """After an evaluation; of several sets, the first."""
+        if self._step == state.global_step:
+            return
+        self._step = state.global_step
         replies = generate_replies(
             model, self.tokenizer, [prompt.ids for prompt in self.prompts], max_new_tokens=_MOST_TOKENS
         )
         if not state.is_world_process_zero:
             return
-        file = Path(str(args.output_dir)) / "samples.jsonl"
+        file = _file(args)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("a" if self._started or state.global_step else "w", encoding="utf-8") as lines:
+        with file.open("a", encoding="utf-8") as lines:
             for prompt, reply in zip(self.prompts, replies, strict=True):
                 row = {"step": state.global_step, "source": prompt.source, "reply": reply.text}
                 row |= {"chosen": prompt.chosen, "rejected": prompt.rejected}
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._started = True
         logger.info("step %d: %r -> %r", state.global_step, self.prompts[0].source, replies[0].text)
+
+
+def _file(args: TrainingArguments) -> Path:
+    return Path(str(args.output_dir)) / "samples.jsonl"
 
 
 def _prompt(pair: TokenizedPair, tokenizer: Any) -> _Prompt:

@@ -45,6 +45,7 @@ from turnpoint.training.experts import auxiliary_weight
 from turnpoint.training.model_card import RunFacts
 from turnpoint.training.policy import (
     check_base_is_kept,
+    check_trainable,
     disable_dropout,
     merged,
     name_of_model,
@@ -114,14 +115,15 @@ class StageTrainer(Trainer, Generic[Example]):
         self.config = _checked_config(args, self.config_class)
         self.config.check_beside(peft_config, eval_dataset)
         how = self._loading(model)
-        trust = {"trust_remote_code": how.get("trust_remote_code", False)}
-        processing_class = processing_class or load_tokenizer(name_of_model(model), **trust)
+        of_both = {name: how[name] for name in ("trust_remote_code", "revision") if name in how}
+        processing_class = processing_class or load_tokenizer(name_of_model(model), **of_both)
         model = load_model(model, **how) if isinstance(model, str) else model
         self.model_name = name_of_model(model) or type(model).__name__
         self._merged_base: Path | None = None
         self._start_policy(model)
         self.new_adapter = peft_config is not None
         model = self._with_new_adapter(model, peft_config) if self.new_adapter else model
+        check_trainable(model)
         check_base_is_kept(model, str(self.config.output_dir))
         if self.config.disable_dropout:
             disable_dropout(model)
@@ -364,7 +366,7 @@ class StageTrainer(Trainer, Generic[Example]):
         Raises:
             CheckpointError: it cannot be written.
         """
-        if _internal_call:
+        if _internal_call and output_dir is not None:
             with bars_of_transformers():
                 super().save_model(output_dir, _internal_call=True)
             return
@@ -378,8 +380,20 @@ class StageTrainer(Trainer, Generic[Example]):
                 (aside / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; config.yaml says it in the open
                 write_reports(aside, self._run_facts(), self.data_report)
         self.accelerator.unwrap_model(self.model).name_or_path = str(folder)
-        if self.args.push_to_hub:
+        if self.args.push_to_hub and not _internal_call:  # which is what pushing calls
+            if self._merged_base is not None:
+                logger.warning("the adapter needs the weights in %s, which are on this machine only", self._merged_base)
             self.push_to_hub(commit_message="Model save")
+
+    def _load_best_model(self) -> None:
+        """As transformers does; an adapter of another name than `default` lies in a folder of the checkpoint."""
+        policy = self.model
+        if isinstance(policy, PeftModel):
+            own = Path(str(self.state.best_model_checkpoint)) / policy.active_adapter
+            if own.is_dir():
+                policy.load_adapter(str(own), policy.active_adapter, is_trainable=True)
+                return
+        super()._load_best_model()
 
     def create_model_card(self, *args: Any, **options: Any) -> None:
         """The card that `save_model` writes, which says what was trained on what, in the place of transformers' own."""
