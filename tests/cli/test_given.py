@@ -101,8 +101,13 @@ def test_any_words_are_taken_or_refused_by_a_config_error(words: list[str]) -> N
 
 @given(parts=st.lists(_YAML, max_size=12))
 def test_any_file_is_taken_or_refused_by_a_config_error(parts: list[str]) -> None:
-    with TemporaryDirectory() as folder, contextlib.suppress(ConfigError):
-        read("d", "--config", config(Path(folder), "".join(parts)))
+    with TemporaryDirectory() as folder:
+        try:
+            found = read("d", "--config", config(Path(folder), "".join(parts)))
+        except ConfigError as error:
+            assert str(error)
+        else:
+            assert found.values["dataset"] == "d"
 
 
 def test_yaml_means_what_flags_mean_and_flags_win(tmp_path: Path) -> None:

@@ -495,10 +495,9 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         for name in ("precompute_ref_log_probs", "sync_ref_model", "ref_adapter_name"):
             if getattr(self, name) and not objective.needs_reference:
                 raise self._fault(name, f"loss {self.loss_type!r} reads no reference", "leave it out")
-        for field_ in fields(self):
-            idle = field_.name in ("ref_model_mixup_alpha", "ref_model_sync_steps") and not self.sync_ref_model
-            if idle and getattr(self, field_.name) != field_.default:
-                raise self._fault(field_.name, "has no effect without sync_ref_model", "set sync_ref_model: true")
+        for name in ("ref_model_mixup_alpha", "ref_model_sync_steps"):
+            if not self.sync_ref_model and getattr(self, name) != self.__dataclass_fields__[name].default:
+                raise self._fault(name, "has no effect without sync_ref_model", "set sync_ref_model: true")
         if self.sync_ref_model and self.precompute_ref_log_probs:
             raise self._fault(
                 "sync_ref_model",
