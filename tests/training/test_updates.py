@@ -189,7 +189,7 @@ def test_a_step_is_dpo_written_out_plainly(stages: Any, tiny_model: ModelFactory
     for pair in pairs[:8]:
         tokenized = Renderer(stages.tokenizer).tokenize_pair(pair)
         ratios = []
-        for ids, turns, _ in (tokenized.chosen, tokenized.rejected):
+        for ids, turns, *_ in (tokenized.chosen, tokenized.rejected):
             after_fork = turns[tokenized.shared_turns :]
             ratios.append(
                 (plain_logps(policy, ids, after_fork) - plain_logps(reference, ids, after_fork).detach()).sum()

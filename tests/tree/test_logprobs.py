@@ -50,7 +50,7 @@ def places(length: int) -> st.SearchStrategy[np.ndarray]:
 def plain_logprobs(model: nn.Module, sequences: Sequence[ScoredSequence]) -> list[Tensor]:
     """The independent reference: one forward a sequence, no positions, no mask, all logits."""
     found = []
-    for ids, scored in sequences:
+    for ids, scored, _ in sequences:
         logps = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].log_softmax(-1)
         found.append(torch.stack([logps[i - 1, ids[i]] for i in scored]) if len(scored) else logps[0, :0])
     return found
@@ -256,7 +256,7 @@ def test_statistics_are_those_of_the_whole_distribution(
     sequences = [ScoredSequence([3, 4, 5, 6, 7], np.array([1, 3, 4])), ScoredSequence([3, 4, 9, 8], np.array([2, 3]))]
     names = ("entropy", "log_sum_p2", "mean_logit", "top1")
     found = sequence_scores(model, sequences, statistics=names, shared=shared, chunked=chunked)
-    for (ids, scored), scores in zip(sequences, found, strict=True):
+    for (ids, scored, _), scores in zip(sequences, found, strict=True):
         logits = model(input_ids=torch.tensor([list(ids)])).logits[0, scored - 1].detach()
         tokens = torch.tensor(list(ids))[scored]
         p = logits.softmax(-1)

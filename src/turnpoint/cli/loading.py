@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from turnpoint.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast, ProcessorMixin
 
 
 def say(line: str) -> None:
@@ -47,15 +48,27 @@ def open_weights(options: ModelOptions) -> "PreTrainedModel":
 def open_tokenizer(options: ModelOptions) -> "PreTrainedTokenizerFast":
     """The tokenizer alone; see `open_model`."""
     from turnpoint.models import load_tokenizer
+
+    return _with_template(options, load_tokenizer)
+
+
+def open_processing_class(options: ModelOptions) -> "PreTrainedTokenizerFast | ProcessorMixin":
+    """The processor of a model that reads images, the tokenizer of any other; see `open_model`."""
+    from turnpoint.models import load_processing_class
+
+    return _with_template(options, load_processing_class)
+
+
+def _with_template(options: ModelOptions, load: Callable[..., Any]) -> Any:
     from turnpoint.template import ensure_tool_template
 
     template = _template(options.chat_template)
-    tokenizer = load_tokenizer(options.model, trust_remote_code=options.trust_remote_code)
+    loaded = load(options.model, trust_remote_code=options.trust_remote_code)
     if template is not None:
-        tokenizer.chat_template = template
-    elif line := ensure_tool_template(tokenizer):
+        loaded.chat_template = template
+    elif line := ensure_tool_template(loaded):
         say(line)
-    return tokenizer
+    return loaded
 
 
 def adapter(given: Given) -> "LoraConfig | None":

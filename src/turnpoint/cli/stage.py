@@ -7,7 +7,7 @@ from peft import PeftModel
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import AdapterOptions, ModelOptions, OutputOptions, TrainingDataOptions
-from turnpoint.cli.loading import adapter, open_tokenizer, open_weights, say
+from turnpoint.cli.loading import adapter, open_processing_class, open_weights, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import Source
@@ -53,15 +53,15 @@ def run_stage(given: Given, stage: Stage) -> None:
     for source in sources.values():
         source.open(stage.trainer.kind_of(config).record)
     model_options = given.build(ModelOptions)
-    tokenizer = open_tokenizer(model_options)
-    tokenized = {part: _tokenize(stage, source, tokenizer, config) for part, source in sources.items()}
+    processing_class = open_processing_class(model_options)
+    tokenized = {part: _tokenize(stage, source, processing_class, config) for part, source in sources.items()}
     model = open_weights(model_options)
     trainer = stage.trainer(
         model=model,
         args=config,
         train_dataset=tokenized["train"],
         eval_dataset=tokenized.get("eval"),
-        processing_class=tokenizer,
+        processing_class=processing_class,
         peft_config=peft_config,
     )
     trainer.run_settings = _settings(data, model_options, given.build(AdapterOptions))
@@ -81,10 +81,10 @@ def _sources(data: TrainingDataOptions) -> dict[str, Source]:
     return {"train": train, "eval": replace(train, origin=data.eval_dataset, streaming=False)}
 
 
-def _tokenize(stage: Stage, source: Source, tokenizer: Any, config: SFTConfig | DPOConfig) -> Tokenized | Source:
+def _tokenize(stage: Stage, source: Source, processing_class: Any, config: SFTConfig | DPOConfig) -> Tokenized | Source:
     if source.streams:
         return source
-    found = stage.trainer.tokenize(source, tokenizer, config)
+    found = stage.trainer.tokenize(source, processing_class, config)
     say(f"{source.name}: {found.facts.read} rows")
     return found
 

@@ -21,6 +21,7 @@ from turnpoint.data.files import (
     nearest,
 )
 from turnpoint.data.hub import given_rows
+from turnpoint.data.images import with_images
 from turnpoint.data.readers import Reader, keys_of, reader_named, recognise
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError, DataError
@@ -275,6 +276,7 @@ def _read(row: Row, changes: Changes, *, reader: Reader, first: str) -> Dialogue
         began = "" if row.where == first else f", which the rows from {first} on have; one source holds one format"
         needed = f"{', '.join(reader.needs)} (format {reader.format})"
         raise DataError(f"{row.where}: found keys: {keys_of(values)}; needed: {needed}{began}")
+    values = with_images(values, row.where)
     record = reader.read(values, row.where, changes)
     for key in values:
         if key not in reader.needs and key not in reader.takes and values[key] is not None:

@@ -28,7 +28,7 @@ def _row(pair: PreferencePair) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    facts: dict[str, Any] = {"content": message.content}
+    facts: dict[str, Any] = {} if message.images else {"content": message.content}
     facts |= {} if message.train else {"train": False}
     facts |= {} if message.decision is None else {"decision": message.decision.value}
     return message.openai() | facts

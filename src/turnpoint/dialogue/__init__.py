@@ -5,6 +5,8 @@ from turnpoint.dialogue.decisions import states as states
 from turnpoint.dialogue.edit import join_adjacent_turns as join_adjacent_turns
 from turnpoint.dialogue.edit import opening as opening
 from turnpoint.dialogue.edit import with_tools as with_tools
+from turnpoint.dialogue.images import IMAGE_MARK as IMAGE_MARK
+from turnpoint.dialogue.images import Image as Image
 from turnpoint.dialogue.kinds import Decision as Decision
 from turnpoint.dialogue.kinds import State as State
 from turnpoint.dialogue.types import Dialogue as Dialogue

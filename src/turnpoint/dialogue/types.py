@@ -4,7 +4,8 @@ Whatever form tools, calls and contents come in, here they have one form:
 
 - `ToolCall.arguments` is a dict, never a JSON string;
 - `Tool` is the bare function: name, description, JSON schema of its parameters, and any key the data adds;
-- `Message.content` is a string or None, never a list of parts;
+- `Message.content` is a string or None, never a list of parts; where an image stands it holds `IMAGE_MARK`, and
+  `Message.images` holds the image;
 - a tool result names the call it answers by `tool_call_id` where that call has an id. A call that is written out in
   the text of a message, between `<tool_call>` and `</tool_call>`, stays text, and results may follow it.
 """
@@ -15,6 +16,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, holds_images, in_parts
 from turnpoint.dialogue.kinds import Decision
 from turnpoint.errors import DataError
 
@@ -96,16 +98,25 @@ class Message(_Frozen):
     """One entry of a chat.
 
     `train=False` keeps the message out of the loss. `decision` is the label that the data gives a turn; where it
-    gives none, `turnpoint.dialogue.decisions` computes one.
+    gives none, `turnpoint.dialogue.decisions` computes one. `images` are those that stand in the content, in order.
     """
 
     role: Role
     content: str | None = None
+    images: tuple[Image, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
     train: bool = True
     decision: Decision | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or not holds_images(raw.get("content")):
+            return raw
+        content, images = content_and_images(raw["content"])
+        return {**raw, "content": content, "images": tuple(images)}
 
     @field_validator("content", mode="before")
     @classmethod
@@ -130,16 +141,25 @@ class Message(_Frozen):
             raise ValueError(f"only an assistant message may hold tool_calls, this one has role {self.role!r}")
         elif self.content is None:
             raise ValueError(f"a {self.role} message needs content, a string")
+        if self.images and self.role == "assistant":
+            raise ValueError("an assistant message cannot hold an image, since the model writes text; take it out")
+        if self.images and (self.content or "").count(IMAGE_MARK) != len(self.images):
+            raise ValueError(f"content must hold U+FFFC once for each of its {len(self.images)} images")
         return self
 
     @property
     def said(self) -> tuple[Any, ...]:
-        """What a model reads of the message, to compare messages by: no label, no id."""
-        return self.role, self.content or "", self.name, [(call.name, call.arguments) for call in self.tool_calls]
+        """What a model reads of the message, to compare messages by: no label, no id; images as hashes."""
+        calls: list[Any] = [(call.name, call.arguments) for call in self.tool_calls]
+        return self.role, self.content or "", self.name, calls + [image.digest.hex() for image in self.images]
 
     def openai(self) -> dict[str, Any]:
-        """The message as chat templates take it: arguments as a dict, no key that holds nothing."""
-        message: dict[str, Any] = {"role": self.role, "content": self.content or ""}
+        """The message in OpenAI's form: arguments as a dict, images as data URLs, no key that holds nothing."""
+        content = self.content or ""
+        message: dict[str, Any] = {"role": self.role, "content": content}
+        if self.images:
+            images = [{"image_url": {"url": image.url()}} for image in self.images]
+            message["content"] = in_parts(content.split(IMAGE_MARK), images)
         if self.tool_calls:
             message["tool_calls"] = [
                 {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}

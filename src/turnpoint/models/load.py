@@ -9,11 +9,16 @@ from huggingface_hub import snapshot_download
 from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError
 from transformers import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
     AutoTokenizer,
     BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
 )
 
 from turnpoint.errors import CheckpointError, ConfigError
@@ -43,6 +48,8 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a causal language model, in evaluation mode, with its adapter where the folder holds one.
 
+    A model that reads images is loaded whole.
+
     Args:
         name: a hub name, a folder, a `.gguf` file, or `demo`.
         dtype: of the weights: float32, bfloat16, float16, float64, or auto, that of the files.
@@ -70,7 +77,8 @@ def load_model(
                 base = load_model(_base_of_adapter(name, source), **options | {"dtype": dtype})
                 model = PeftModel.from_pretrained(base, source, is_trainable=True)
             else:
-                model = _whole(name, *AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options))
+                kind = _kind_of_model(source, options)
+                model = _whole(name, *kind.from_pretrained(source, output_loading_info=True, **options))
     except _UNREADABLE as error:
         raise _not_loaded(name, source, error) from error
     model.name_or_path = name
@@ -90,6 +98,22 @@ def load_tokenizer(
         return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
     except _UNREADABLE as error:
         raise _not_loaded(name, source, error) from error
+
+
+def load_processing_class(
+    name: str, *, trust_remote_code: bool = False, revision: str | None = None
+) -> PreTrainedTokenizerFast | ProcessorMixin:
+    """The processor of a model that reads images, the tokenizer of any other; names and errors of `load_tokenizer`."""
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    source = _resolve(name)
+    try:
+        base = _base_of_adapter(name, source) if (Path(source) / "adapter_config.json").is_file() else source
+        config = AutoConfig.from_pretrained(loadable_name(base), **options)
+        if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            return AutoProcessor.from_pretrained(source, **options)
+    except _UNREADABLE as error:
+        raise _not_loaded(name, source, error) from error
+    return load_tokenizer(name, **options)
 
 
 def load_model_and_tokenizer(
@@ -149,6 +173,14 @@ def _resolve(name: str) -> str:
         return snapshot_download(name, local_files_only=True)
     except (OSError, ValueError) as error:
         raise _unknown(name, "the hub cannot be reached, and its cache holds no such model") from error
+
+
+def _kind_of_model(source: str, options: dict[str, Any]) -> Any:
+    """What loads the model: with its image encoder if it has one, which a model of texts would leave out."""
+    of_config = {key: options[key] for key in ("trust_remote_code", "revision") if key in options}
+    config = AutoConfig.from_pretrained(source, **of_config)
+    reads_images = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
 
 
 def _whole(name: str, model: PreTrainedModel, loading: dict[str, Any]) -> PreTrainedModel:

@@ -6,9 +6,13 @@ from turnpoint.template.fit import Overflow as Overflow
 from turnpoint.template.fit import fit_dialogues as fit_dialogues
 from turnpoint.template.fit import fit_pairs as fit_pairs
 from turnpoint.template.fit import fit_rated as fit_rated
+from turnpoint.template.fit import keep_start as keep_start
+from turnpoint.template.images import PlacedImage as PlacedImage
+from turnpoint.template.images import open_image as open_image
 from turnpoint.template.parse import attempts_call as attempts_call
 from turnpoint.template.parse import parse_reply as parse_reply
 from turnpoint.template.render import Renderer as Renderer
+from turnpoint.template.render import tokenizer_of as tokenizer_of
 from turnpoint.template.spans import TokenizedDialogue as TokenizedDialogue
 from turnpoint.template.spans import TokenizedPair as TokenizedPair
 from turnpoint.template.spans import Turn as Turn

@@ -4,7 +4,7 @@ import json
 import re
 from importlib.resources import files
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from turnpoint.template.engine import Engine
 
@@ -17,8 +17,10 @@ def chatml_tools() -> str:
     return (files("turnpoint.template") / "chatml_tools.jinja").read_text(encoding="utf-8")
 
 
-def ensure_tool_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+def ensure_tool_template(tokenizer: PreTrainedTokenizerBase | ProcessorMixin) -> str | None:
     """Give a tokenizer whose ChatML template has no tools the built-in template; it is saved with the tokenizer.
+
+    A processor keeps its template, which writes images.
 
     The system message that the model's own template writes where a dialogue has none is kept for dialogues without
     tools, so that these render as before.
@@ -30,7 +32,12 @@ def ensure_tool_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
         TemplateError: the tokenizer's template renders nothing at all.
     """
     own = tokenizer.chat_template
-    if not isinstance(own, str) or "<|im_start|>" not in own or _USES_TOOLS.search(own):
+    if (
+        isinstance(tokenizer, ProcessorMixin)
+        or not isinstance(own, str)
+        or "<|im_start|>" not in own
+        or _USES_TOOLS.search(own)
+    ):
         return None
     engine = Engine(tokenizer)
     asked = engine.render([{"role": "user", "content": "hello"}], (), engine.name, refusing=False)

@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 from transformers import PreTrainedTokenizerBase
 
-from turnpoint.dialogue import Message, Tool, ToolCall
+from turnpoint.dialogue import IMAGE_MARK, Message, Tool, ToolCall
+from turnpoint.dialogue.images import in_parts
 from turnpoint.errors import TemplateError
 from turnpoint.template.messages import CallForm, template_messages
 from turnpoint.template.segments import Markers, common_length
@@ -41,10 +42,17 @@ _FORMS = (
 
 
 class Engine:
-    """Renders; learns once per template what it writes around turns, and how it takes tools and calls."""
+    """Renders; learns once per template what it writes around turns, and how it takes tools and calls.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    Args:
+        tokenizer: of the model.
+        chat_template: of a processor, whose contents are lists of parts; None for that of the tokenizer.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
         self.tokenizer = tokenizer
+        self.chat_template = chat_template or tokenizer.chat_template
+        self._in_parts = chat_template is not None
         self._where = tokenizer.name_or_path or type(tokenizer).__name__
         self.name = f"the chat template of {self._where}"
 
@@ -70,12 +78,14 @@ class Engine:
             TemplateError: there is no template, or it fails.
         """
         offered = [tool.openai() for tool in tools] or None
-        if not self.tokenizer.chat_template:
+        if not self.chat_template:
             raise TemplateError(
                 f"{where}: {self.tokenizer.name_or_path or 'the tokenizer'} has no chat template;"
                 " pass one with --chat_template FILE, or use text rows (prompt and completion)"
             )
-        template = None if refusing else _NO_REFUSAL + self.tokenizer.get_chat_template(None, offered)
+        given = self.chat_template if self._in_parts else None
+        template = given if refusing else _NO_REFUSAL + self.tokenizer.get_chat_template(given, offered)
+        messages = [_with_parts(message) for message in messages] if self._in_parts else messages
         try:
             text = self.tokenizer.apply_chat_template(
                 list(messages), tools=offered, chat_template=template, add_generation_prompt=generation, tokenize=False
@@ -171,3 +181,9 @@ class Engine:
     def _tokens(self, text: str) -> list[str]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return [text[start:end] for start, end in encoded["offset_mapping"]]
+
+
+def _with_parts(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with its content, and the marks of images in it, as a list of parts."""
+    texts = (message["content"] or "").split(IMAGE_MARK)
+    return message | {"content": in_parts(texts, [{"image": None}] * (len(texts) - 1))}

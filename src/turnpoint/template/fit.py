@@ -101,7 +101,7 @@ class Fit(NamedTuple):
                     " raise max_length, or set overflow to drop, trim_history or keep_start"
                 )
             case "keep_start":
-                cut = self.kind.map_sides(tokenized, partial(_cut, max_length=max_length))
+                cut = self.kind.map_sides(tokenized, partial(keep_start, max_length=max_length))
                 return cut, f"cut after max_length {max_length} tokens"
             case "trim_history":
                 trimmed = _trimmed(record, self.tokenize, self.kind, max_length)
@@ -129,9 +129,14 @@ def _length(tokenized: TokenizedDialogue | TokenizedPair, kind: _Kind) -> int:
     return max(len(side.input_ids) for side in kind.sides(tokenized))
 
 
-def _cut(side: TokenizedDialogue, max_length: int) -> TokenizedDialogue:
+def keep_start(side: TokenizedDialogue, max_length: int | None) -> TokenizedDialogue:
+    """The first tokens of a side; an image that does not fit whole is cut off with all that follows it."""
+    if max_length is None or len(side.input_ids) <= max_length:
+        return side
+    max_length = next((image.start for image in side.images if image.start < max_length < image.end), max_length)
     turns = (turn._replace(end=min(turn.end, max_length)) for turn in side.turns if turn.start < max_length)
-    return side._replace(input_ids=side.input_ids[:max_length], turns=tuple(turns))
+    images = (image for image in side.images if image.end <= max_length)
+    return side._replace(input_ids=side.input_ids[:max_length], turns=tuple(turns), images=tuple(images))
 
 
 def _moved(side: TokenizedDialogue, by: int) -> TokenizedDialogue:
@@ -154,7 +159,12 @@ def _pair_fault(pair: TokenizedPair) -> str | None:
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not side.scored(pair.shared_turns):
             return f"{NOTHING_SCORED} on the {name} side"
-    return EQUAL_SIDES if pair.chosen.input_ids == pair.rejected.input_ids else None
+    return EQUAL_SIDES if _read(pair.chosen) == _read(pair.rejected) else None
+
+
+def _read(side: TokenizedDialogue) -> tuple[Any, ...]:
+    """What the model reads."""
+    return side.input_ids, side.images
 
 
 _DIALOGUE = _Kind(lambda dialogue: (dialogue,), lambda dialogue, change: change(dialogue), _dialogue_fault, "messages")

@@ -1,12 +1,14 @@
 """Dialogues to token ids and turns: one rendering of the whole dialogue, tokenised once."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from turnpoint.dialogue import Dialogue, Message, PreferencePair, Tool
 from turnpoint.errors import TemplateError
 from turnpoint.template.engine import Engine
+from turnpoint.template.images import Expanded, ImageTokens
 from turnpoint.template.messages import CallForm, template_messages
 from turnpoint.template.segments import text_spans
 from turnpoint.template.spans import Encoded, TextSpan, TokenizedDialogue, TokenizedPair, Turn, token_spans
@@ -18,19 +20,21 @@ class Renderer:
     Two renderings and one tokenisation per dialogue. Make a new one when the template changes.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Take a tokenizer that knows which characters each token covers.
+    def __init__(self, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+        """Take a tokenizer that knows which characters each token covers, or a processor with such a one.
 
         Raises:
-            TemplateError: a slow tokenizer.
+            TemplateError: a slow tokenizer, or a processor with several chat templates.
         """
+        tokenizer = tokenizer_of(processing_class)
         if not tokenizer.is_fast:
             raise TemplateError(
                 f"tokenizer {tokenizer.name_or_path or type(tokenizer).__name__}: a fast tokenizer is needed,"
                 " one that says which characters each token covers; load it with use_fast=True"
             )
         self.tokenizer = tokenizer
-        self._engine = Engine(tokenizer)
+        self._images = None if tokenizer is processing_class else ImageTokens(processing_class)
+        self._engine = Engine(tokenizer, None if self._images is None else _template_of(processing_class))
         self._bos = [i for i in tokenizer("")["input_ids"][:1] if i == tokenizer.bos_token_id]
 
     def text(self, dialogue: Dialogue) -> str:
@@ -59,17 +63,18 @@ class Renderer:
         source = _source(dialogue)
         text = self.text(dialogue)
         encoded = self._encode(text)
+        ids, images, moved = self._with_images(text, encoded.input_ids, dialogue)
         if not dialogue.turns:
-            return TokenizedDialogue(encoded.input_ids, (), dialogue.label)
+            return TokenizedDialogue(ids, (), dialogue.label, images)
         messages = self._plain(dialogue.messages, dialogue.tools, source)
         segments = self._engine.segments(messages, dialogue.tools, source)
         found = text_spans(text, segments, dialogue.messages, self._engine.markers, source)
         ranges = token_spans(encoded, found, [f"{source}: messages[{i}]" for i in dialogue.turns])
         turns = (
-            Turn(start, end, i, dialogue.messages[i].train)
+            Turn(moved[start], moved[end], i, dialogue.messages[i].train)
             for (start, end), i in zip(ranges, dialogue.turns, strict=True)
         )
-        return TokenizedDialogue(encoded.input_ids, tuple(turns), dialogue.label)
+        return TokenizedDialogue(ids, tuple(turns), dialogue.label, images)
 
     def tokenize_pair(self, pair: PreferencePair) -> TokenizedPair:
         """Both sides of a pair.
@@ -92,6 +97,8 @@ class Renderer:
         Raises:
             TemplateError: the template cannot render it.
         """
+        if any(message.images for message in messages):
+            raise TemplateError(f"{source}: holds images, and replies to images are not generated here; leave it out")
         plain = self._plain(messages, tools, source)
         return self._encode(self._engine.render(plain, tools, source, generation=True)).input_ids
 
@@ -105,13 +112,24 @@ class Renderer:
 
     def _plain(self, messages: Sequence[Message], tools: Sequence[Tool], source: str) -> list[dict[str, object]]:
         has_calls = any(message.tool_calls for message in messages)
-        if self.tokenizer.chat_template:
+        if self._engine.chat_template:
             if tools and not self._engine.shows_tools:
                 raise TemplateError(f"{source}: tools: {self._engine.name} cannot render tools; {_MEND}")
             if has_calls and self._engine.call_form is None:
                 raise TemplateError(f"{source}: tool_calls: {self._engine.name} cannot render tool calls; {_MEND}")
         form = self._engine.call_form if has_calls else None
         return template_messages(messages, form or CallForm())
+
+    def _with_images(self, text: str, ids: list[int], dialogue: Dialogue) -> Expanded:
+        images = [image for message in dialogue.messages for image in message.images]
+        if self._images is None and images:
+            raise TemplateError(
+                f"{_source(dialogue)}: images: {self._engine.name} is that of a tokenizer, which reads no images; give"
+                " the model's processor: processing_class=AutoProcessor.from_pretrained(...)"
+            )
+        if self._images is None:
+            return Expanded(ids, (), list(range(len(ids) + 1)))
+        return self._images.expand(text, ids, images, _source(dialogue))
 
     def _encode(self, text: str) -> Encoded:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
@@ -127,6 +145,21 @@ class Renderer:
         eos = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
         turn = Turn(start + len(self._bos), end + len(self._bos) + len(eos), last, dialogue.messages[last].train)
         return TokenizedDialogue([*self._bos, *encoded.input_ids, *eos], (turn,), dialogue.label)
+
+
+def tokenizer_of(processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> PreTrainedTokenizerBase:
+    """The tokenizer itself, or that of a processor."""
+    found: PreTrainedTokenizerBase = getattr(processing_class, "tokenizer", processing_class)
+    return found
+
+
+def _template_of(processor: Any) -> str | None:
+    template: str | None = processor.chat_template or processor.tokenizer.chat_template
+    if isinstance(template, dict):
+        raise TemplateError(
+            f"{type(processor).__name__}: has several chat templates ({', '.join(template)}); set chat_template to one"
+        )
+    return template
 
 
 _MEND = "pass one that does: --chat_template FILE (the built-in ChatML tool template serves ChatML models)"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnpoint.errors import TemplateError
+from turnpoint.template.images import PlacedImage
 
 TokenIds: TypeAlias = Sequence[int] | NDArray[np.int32]
 
@@ -25,11 +26,12 @@ class Turn(NamedTuple):
 
 
 class TokenizedDialogue(NamedTuple):
-    """A rendered dialogue: token ids, its turns in order, and whether it was liked, where somebody said so."""
+    """A rendered dialogue: token ids, turns and images in order, and whether it was liked, where somebody said so."""
 
     input_ids: TokenIds
     turns: tuple[Turn, ...]
     label: bool | None = None
+    images: tuple[PlacedImage, ...] = ()
 
     def scored(self, first_turn: int = 0) -> list[int]:
         """Indexes of the tokens that enter the loss, increasing.

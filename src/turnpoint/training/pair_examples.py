@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from turnpoint.objectives import Turns
-from turnpoint.template import TokenizedDialogue, TokenizedPair, Turn
+from turnpoint.template import PlacedImage, TokenizedDialogue, TokenizedPair, Turn, keep_start
+from turnpoint.training.images import ImageInputsOf, scored_sequence
 from turnpoint.training.records import Examples, Tokenized
 from turnpoint.training.reference_cache import ReferenceCache
 from turnpoint.tree import ScoredSequence
-from turnpoint.tree.build import TokenIds
 
 _PROMPTS_TRIED = 8
 
@@ -71,14 +71,15 @@ class PairExample:
     coupled: Coupled | None = None
 
 
-def pair_example(pair: TokenizedPair, *, first_turn: int) -> PairExample:
+def pair_example(pair: TokenizedPair, *, first_turn: int, images: ImageInputsOf | None = None) -> PairExample:
     """Choose which turns count.
 
     Args:
         pair: the tokenised pair.
         first_turn: turns before it neither count nor are scored: `pair.shared_turns` from the fork on, 0 for all.
+        images: what becomes of images; None where there are none.
     """
-    chosen, rejected = (_side(side, first_turn) for side in (pair.chosen, pair.rejected))
+    chosen, rejected = (_side(side, first_turn, images) for side in (pair.chosen, pair.rejected))
     return PairExample(chosen, rejected, weight=pair.weight, margin=pair.margin)
 
 
@@ -150,7 +151,8 @@ class PairExamples(Examples[PairExample]):
 
     def _example(self, i: int) -> PairExample:
         pair = self.records[i]
-        return pair_example(pair, first_turn=pair.shared_turns if self.from_fork else 0)
+        first_turn = pair.shared_turns if self.from_fork else 0
+        return pair_example(pair, first_turn=first_turn, images=self.records.image_inputs)
 
     def counts(self) -> NDArray[np.int64]:
         """Scored tokens of both sides of each pair, [N, 2]."""
@@ -182,20 +184,23 @@ class RatedExamples(PairExamples):
 
     def _example(self, i: int) -> PairExample:
         own = self.records[i]
-        side = _side(own, 0)
+        side = _side(own, 0, self.records.image_inputs)
         if not self._mismatched:
             return PairExample(side, side, liked=bool(own.label))
         start = _prompt_length(own)
-        other = self._with_another_prompt(i, own.input_ids[:start])
+        other = self._with_another_prompt(i, own)
         moved = start - _prompt_length(other)
-        ids = np.concatenate([own.input_ids[:start], other.input_ids[start - moved :]])[: self._max_length]
-        turns = (turn._replace(start=turn.start + moved, end=min(turn.end + moved, len(ids))) for turn in _rated(other))
-        beside = TokenizedDialogue(ids, tuple(turn for turn in turns if turn.start < len(ids)))
-        return PairExample(side, _side(beside, 0), liked=bool(own.label))
+        turns = (turn._replace(start=turn.start + moved, end=turn.end + moved) for turn in _rated(other))
+        of_other = (image for image in other.images if image.start >= start - moved)
+        images = [image for image in own.images if image.end <= start]
+        images += (image._replace(start=image.start + moved, end=image.end + moved) for image in of_other)
+        ids = np.concatenate([own.input_ids[:start], other.input_ids[start - moved :]])
+        beside = keep_start(TokenizedDialogue(ids, tuple(turns), images=tuple(images)), self._max_length)
+        return PairExample(side, _side(beside, 0, self.records.image_inputs), liked=bool(own.label))
 
-    def _with_another_prompt(self, i: int, prompt: TokenIds) -> TokenizedDialogue:
+    def _with_another_prompt(self, i: int, own: TokenizedDialogue) -> TokenizedDialogue:
         near = (self.records[(i + step) % len(self)] for step in range(1, _PROMPTS_TRIED + 1))
-        differing = (each for each in near if not np.array_equal(each.input_ids[: _prompt_length(each)], prompt))
+        differing = (each for each in near if _prompt(each) != _prompt(own))
         found: TokenizedDialogue = next(differing, self.records[(i + 1) % len(self)])
         return found
 
@@ -216,10 +221,16 @@ def _prompt_length(dialogue: TokenizedDialogue) -> int:
     return _rated(dialogue)[0].start
 
 
-def _side(dialogue: TokenizedDialogue, first_turn: int) -> Side:
+def _prompt(dialogue: TokenizedDialogue) -> tuple[list[int], list[PlacedImage]]:
+    """What a model reads before a rated completion."""
+    start = _prompt_length(dialogue)
+    return list(dialogue.input_ids[:start]), [image for image in dialogue.images if image.end <= start]
+
+
+def _side(dialogue: TokenizedDialogue, first_turn: int, images: ImageInputsOf | None = None) -> Side:
     """Turns without a scored token do not count: those with `train: false`, and one that is cut off."""
     ranges = [np.arange(max(turn.start, 1), turn.end) for turn in dialogue.turns[first_turn:] if turn.train]
     ranges = [each for each in ranges if len(each)]
     assert ranges, "a side without scored tokens is left out when pairs are prepared"
     turn_of = np.repeat(np.arange(len(ranges)), [len(each) for each in ranges])
-    return Side(ScoredSequence(dialogue.input_ids, np.concatenate(ranges)), turn_of)
+    return Side(scored_sequence(dialogue, np.concatenate(ranges), images), turn_of)

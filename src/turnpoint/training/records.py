@@ -1,6 +1,8 @@
 """Tokenised data as it lies in Arrow columns, and what a stage makes of it.
 
-Columns: of each side its token ids and its turns, four numbers a turn; of the record what else a pair carries.
+Columns: of each side its token ids, its turns, four numbers a turn, and its images, three numbers an image: the range
+of its tokens and its place among the images of the record; of the record these images, each once, and what else a pair
+carries.
 
 Shapes: N records.
 """
@@ -13,8 +15,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.template import Fit, TokenizedDialogue, TokenizedPair, Turn, fit_dialogues, fit_pairs, fit_rated
+from turnpoint.dialogue import Dialogue, Image, PreferencePair
+from turnpoint.template import (
+    Fit,
+    PlacedImage,
+    TokenizedDialogue,
+    TokenizedPair,
+    Turn,
+    fit_dialogues,
+    fit_pairs,
+    fit_rated,
+)
+from turnpoint.training.images import ImageInputsOf
 
 Example = TypeVar("Example", covariant=True)
 
@@ -27,6 +39,10 @@ OTHERS = {
     "margin": pa.float64(),
     "label": pa.bool_(),
 }
+
+
+IMAGES = pa.list_(pa.binary())
+_NUMBERS_OF_IMAGE = 3
 
 
 class Kind(NamedTuple):
@@ -86,6 +102,7 @@ class Facts:
         left_out: of each reason how many, and the first of them.
         shortened: the same of records that are kept, but lost something to `max_length`.
         notes: what reading changed, one line each.
+        image_files: of each file of an image its size, bytes, and time of change, ns.
     """
 
     source: str
@@ -97,6 +114,7 @@ class Facts:
     left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
     shortened: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    image_files: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Tokenized(Sequence[Any]):
@@ -105,11 +123,13 @@ class Tokenized(Sequence[Any]):
     Attributes:
         facts: what became of the source.
         kind: `DIALOGUES`, `PAIRS` or `RATED`.
+        image_inputs: what a model's forward takes of images; None where a tokenizer made the records.
     """
 
-    def __init__(self, table: pa.Table, facts: Facts, kind: Kind) -> None:
+    def __init__(self, table: pa.Table, facts: Facts, kind: Kind, image_inputs: ImageInputsOf | None = None) -> None:
         self.facts = facts
         self.kind = kind
+        self.image_inputs = image_inputs
         self._columns = {name: table.column(name) for name in table.column_names}
 
     def __len__(self) -> int:
@@ -121,8 +141,13 @@ class Tokenized(Sequence[Any]):
     def __getitem__(self, i: Any) -> Any:
         """Record `i`, counted from the start or, below 0, from the end; no slices."""
         i = range(len(self))[i]
+        images = self._columns["images"][i].values
         sides = (
-            TokenizedDialogue(self._ints(f"ids_{side}", i), _turns(self._ints(f"turns_{side}", i)))
+            TokenizedDialogue(
+                self._ints(f"ids_{side}", i),
+                _turns(self._ints(f"turns_{side}", i)),
+                images=_placed(self._ints(f"images_{side}", i), images) if len(images) else (),
+            )
             for side in range(self.kind.side_count)
         )
         return self.kind.tokenized(tuple(sides), tuple(self._columns[name][i].as_py() for name in OTHERS))
@@ -156,6 +181,11 @@ class Tokenized(Sequence[Any]):
         numbers = np.asarray(encoded.indices, dtype=np.int64)
         nameless = np.asarray([name == "" for name in encoded.dictionary.to_pylist()], dtype=bool)[numbers]
         return np.where(nameless, len(numbers) + np.arange(len(numbers)), numbers)
+
+    @property
+    def have_images(self) -> bool:
+        """Whether there is an image in any of them."""
+        return any(len(chunk.values) for chunk in self._columns["images"].chunks)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """The weights or the margins of all records, NaN where one has none, [N]."""
@@ -194,3 +224,21 @@ class Examples(Sequence[Example]):
 def _turns(numbers: NDArray[np.int32]) -> tuple[Turn, ...]:
     rows = numbers.reshape(-1, len(Turn._fields)).tolist()
     return tuple(Turn(start, end, message, bool(train)) for start, end, message, train in rows)
+
+
+def image_numbers(dialogue: TokenizedDialogue, of_record: Sequence[Image]) -> NDArray[np.int32]:
+    """The numbers of a side's images; `_placed` reads them."""
+    numbers = [(start, end, of_record.index(image)) for start, end, image in dialogue.images]
+    return np.asarray(numbers, np.int32).reshape(-1)
+
+
+def _placed(numbers: NDArray[np.int32], images: pa.Array) -> tuple[PlacedImage, ...]:
+    rows = numbers.reshape(-1, _NUMBERS_OF_IMAGE).tolist()
+    return tuple(PlacedImage(start, end, Image(images[i].as_py())) for start, end, i in rows)
+
+
+def image_files(record: Dialogue | PreferencePair) -> list[str]:
+    """Files that the images of a record were read from."""
+    parts = [record.messages] if isinstance(record, Dialogue) else [record.prompt, record.chosen, record.rejected]
+    images = (image for messages in parts for message in messages for image in message.images)
+    return [image.file for image in images if image.file is not None]

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from turnpoint.errors import ConfigError
 from turnpoint.sampling import generate_replies
-from turnpoint.template import TokenizedPair
+from turnpoint.template import TokenizedPair, tokenizer_of
 from turnpoint.training.records import Tokenized
 
 logger = logging.getLogger(__name__)
@@ -31,12 +32,15 @@ class EvaluationSamples(TrainerCallback):
 
     Args:
         pairs: of the evaluation.
-        tokenizer: of the model.
+        processing_class: of the model.
+
+    Raises:
+        ConfigError: a prompt holds images.
     """
 
-    def __init__(self, pairs: Tokenized, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.prompts = [_prompt(pairs[i], tokenizer) for i in range(min(_PROMPTS, len(pairs)))]
+    def __init__(self, pairs: Tokenized, processing_class: Any) -> None:
+        self.tokenizer = tokenizer_of(processing_class)
+        self.prompts = [_prompt(pairs[i], self.tokenizer) for i in range(min(_PROMPTS, len(pairs)))]
         self._step: int | None = None
 
     def on_train_begin(
@@ -76,6 +80,11 @@ def _file(args: TrainingArguments) -> Path:
 
 def _prompt(pair: TokenizedPair, tokenizer: Any) -> _Prompt:
     """The tokens before the first turn after the fork, and what the sides go on with."""
+    if pair.chosen.images:
+        raise ConfigError(
+            f"DPOConfig: generate_during_eval: replies to images are not generated here (got True, and {pair.source}"
+            " holds one); leave it out"
+        )
     turns = [side.turns[pair.shared_turns] for side in (pair.chosen, pair.rejected)]
     chosen, rejected = (
         tokenizer.decode(list(side.input_ids[turn.start : turn.end]), skip_special_tokens=True)

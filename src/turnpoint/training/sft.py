@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from turnpoint.template import TokenizedDialogue
 from turnpoint.training.configs import SFTConfig
 from turnpoint.training.executor import RowResult
+from turnpoint.training.images import ImageInputsOf, scored_sequence
 from turnpoint.training.records import DIALOGUES, Examples, Tokenized
 from turnpoint.training.trainer import StageTrainer
 from turnpoint.tree import ScoredSequence, TokenScores
@@ -86,9 +88,8 @@ class SFTTrainer(StageTrainer[ScoredSequence]):
         self.stage = SFTStage(tuple(_METRICS) if self.config.token_metrics else ())
 
     def _examples(self, records: Tokenized) -> Examples[ScoredSequence]:
-        return Examples(records, scored_sequence)
+        return Examples(records, partial(_with_all_turns, images=records.image_inputs))
 
 
-def scored_sequence(dialogue: TokenizedDialogue) -> ScoredSequence:
-    """The dialogue with all its turns scored."""
-    return ScoredSequence(dialogue.input_ids, np.array(dialogue.scored(), dtype=np.int64))
+def _with_all_turns(dialogue: TokenizedDialogue, images: ImageInputsOf | None) -> ScoredSequence:
+    return scored_sequence(dialogue, np.array(dialogue.scored(), dtype=np.int64), images)

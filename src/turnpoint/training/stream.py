@@ -55,7 +55,8 @@ class Stream(Generic[Example]):
         for piece in making.pieces(self._how.processes or 1):
             if number == 0:
                 self.facts = making.facts
-            yield from self._make(Tokenized(pa.Table.from_batches([piece]), making.facts, self._how.kind))
+            table = pa.Table.from_batches([piece])
+            yield from self._make(Tokenized(table, making.facts, self._how.kind, self._how.image_inputs))
             if not making.facts.kept and making.facts.read >= _HOPELESS:
                 break
         if not making.facts.kept:

@@ -2,7 +2,7 @@
 
 An entry is a folder named by the hash of all that the tokens depend on:
 
-    records.arrow   a dialogue or a pair in each row, in the order of the source, without those left out
+    records.arrow   a dialogue or a pair and its images in each row, in the order of the source, without those left out
     facts.json      what became of the source
 
 Rows that were handed over without a fingerprint stay in memory: nothing tells them apart from others but to read them.
@@ -25,18 +25,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 import turnpoint
 from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue import Dialogue, Image, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.progress import with_progress
-from turnpoint.template import Fit, Overflow, Renderer
-from turnpoint.training.records import OTHERS, Facts, Kind, Tokenized
+from turnpoint.template import Fit, Overflow, Renderer, tokenizer_of
+from turnpoint.training.images import image_inputs_of
+from turnpoint.training.records import IMAGES, OTHERS, Facts, Kind, Tokenized, image_files, image_numbers
 from turnpoint.workers import cores_of_machine, cores_of_rank, map_in_order
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Tokenizing:
     """How the data of a run is tokenised.
 
     Args:
-        tokenizer: with its chat template.
+        processing_class: a tokenizer with its chat template, or a processor, which reads images as well.
         kind: `DIALOGUES` or `PAIRS`.
         max_length: most tokens of a side; None for no limit.
         overflow: see `turnpoint.template.fit_pairs`.
@@ -60,26 +61,34 @@ class Tokenizing:
 
     Attributes:
         fit: tokenises a record.
+        image_inputs: what a model's forward takes of images; None for a tokenizer.
 
     Raises:
         ConfigError: a setting cannot be honoured.
         TemplateError: a slow tokenizer.
     """
 
-    tokenizer: PreTrainedTokenizerBase
+    processing_class: PreTrainedTokenizerBase | ProcessorMixin
     kind: Kind
     max_length: int | None
     overflow: Overflow
     processes: int | None = None
 
     def __post_init__(self) -> None:
-        self.fit: Fit = self.kind.fit(Renderer(self.tokenizer), max_length=self.max_length, overflow=self.overflow)
+        renderer = Renderer(self.processing_class)
+        self.fit: Fit = self.kind.fit(renderer, max_length=self.max_length, overflow=self.overflow)
+        self._reads_images = tokenizer_of(self.processing_class) is not self.processing_class
+        self.image_inputs = image_inputs_of(self.processing_class) if self._reads_images else None
+        if self._reads_images:  # image processors compute with torch, whose threads a fork does not have
+            if (self.processes or 1) > 1:
+                logger.warning("%d processes are asked for and 1 is used: images are read in one", self.processes)
+            self.processes = 1
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What tokens depend on beside the source, as plain values."""
-        tokenizer: Any = self.tokenizer
-        template = str(tokenizer.chat_template)
+        tokenizer: Any = tokenizer_of(self.processing_class)
+        template = str(getattr(self.processing_class, "chat_template", None) or tokenizer.chat_template)
         # What a call asked for last is not what this one asks for.
         backend = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
         return {
@@ -89,7 +98,13 @@ class Tokenizing:
             "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
             "max_length": self.max_length,
             "overflow": self.overflow,
-        }
+        } | (self._of_processor if self._reads_images else {})
+
+    @property
+    def _of_processor(self) -> dict[str, Any]:
+        processor: Any = self.processing_class
+        settings = processor.to_dict() | {"image_processor": processor.image_processor.to_dict()}
+        return {"processor": digest([_as_json(settings)])}
 
 
 def tokenize(
@@ -125,7 +140,7 @@ def tokenize(
     if content is None:
         making = Making(source, how)
         pieces = _joined(making.pieces(how.processes or cores_of_rank(), counted))
-        return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, how.kind)
+        return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, how.kind, how.image_inputs)
     key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
     entry = cache_folder() / "tokenized" / digest([_as_json(key)])
     with first():
@@ -136,6 +151,7 @@ def tokenize(
             _write(entry, making, making.pieces(how.processes or cores_of_machine(), counted))
             logger.info("%s: tokenised, kept in %s", source.name, entry)
     found = _read(entry, how.kind)
+    found.image_inputs = how.image_inputs
     found.facts.source = source.name
     return found
 
@@ -146,6 +162,7 @@ class _Batch(NamedTuple):
     records: pa.RecordBatch
     read: int
     longest: int
+    image_files: dict[str, list[int]]
     left_out: list[tuple[str, str]]  # reason, source
     shortened: list[tuple[str, str]]  # how, source
     changes: Changes
@@ -161,14 +178,14 @@ class Making:
 
     def __init__(self, source: Source, how: Tokenizing) -> None:
         self.facts = Facts(source.name, how.settings)
-        lists = [
-            (f"{what}_{side}", pa.list_(pa.int32())) for side in range(how.kind.side_count) for what in ("ids", "turns")
-        ]
-        self.schema = pa.schema([*lists, *OTHERS.items()])
+        sides = range(how.kind.side_count)
+        lists = [(f"{what}_{side}", pa.list_(pa.int32())) for side in sides for what in ("ids", "turns", "images")]
+        self.schema = pa.schema([*lists, ("images", IMAGES), *OTHERS.items()])
         self._source = source
         self._how = how
         self._opened = source.open(how.kind.record)
-        hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values")), "shared_turns"]
+        hashed = [*(f"{part} of {name}" for name, _ in lists for part in ("lengths", "values"))]
+        hashed += ["shared_turns", "images"]
         self._hashes = {name: hashlib.blake2b() for name in hashed}
 
     def pieces(
@@ -191,6 +208,7 @@ class Making:
         self.facts.read += batch.read
         self.facts.kept += len(batch.records)
         self.facts.longest = max(self.facts.longest, batch.longest)
+        self.facts.image_files |= batch.image_files
         self._opened.changes.merge(batch.changes)
         self.facts.notes = list(self._opened.changes.notes())
         for counted, found in ((self.facts.left_out, batch.left_out), (self.facts.shortened, batch.shortened)):
@@ -200,7 +218,10 @@ class Making:
                 entry["first"] += [source] * (len(entry["first"]) < _SOURCES_NAMED)
         for name in batch.records.schema.names:
             column = batch.records.column(name)
-            if name in self._hashes:
+            if name == "images":
+                for image in column.flatten():
+                    self._hashes[name].update(Image(image.as_py()).digest)
+            elif name in self._hashes:
                 self._hashes[name].update(column.to_numpy().tobytes())
             elif pa.types.is_list(column.type):
                 self._hashes[f"lengths of {name}"].update(np.diff(column.offsets.to_numpy()).tobytes())
@@ -224,11 +245,13 @@ def _tokenized(
     """Read, render and tokenise some rows."""
     changes = Changes()
     kept: list[Any] = []
+    files: dict[str, list[int]] = {}
     left_out: list[tuple[str, str]] = []
     shortened: list[tuple[str, str]] = []
     for row in rows:
         record = read(row, changes)
         source = record.source or record.id
+        files |= {file: _state(file) for file in image_files(record)}
         tokenized, fault, cut = fit(record)
         if fault is not None:
             left_out.append((fault, source))
@@ -237,15 +260,19 @@ def _tokenized(
             shortened.append((cut, source))
         kept.append(tokenized)
     longest = max((len(side.input_ids) for each in kept for side in kind.sides(each)), default=0)
-    return _Batch(_arrow(kept, kind, schema), len(rows), longest, left_out, shortened, changes)
+    return _Batch(_arrow(kept, kind, schema), len(rows), longest, files, left_out, shortened, changes)
 
 
 def _arrow(kept: list[Any], kind: Kind, schema: pa.Schema) -> pa.RecordBatch:
     columns: dict[str, pa.Array] = {}
+    images = [list({placed.image: None for side in kind.sides(each) for placed in side.images}) for each in kept]
     for side in range(kind.side_count):
         dialogues = [kind.sides(each)[side] for each in kept]
         columns[f"ids_{side}"] = _list_array([np.asarray(each.input_ids, np.int32) for each in dialogues])
         columns[f"turns_{side}"] = _list_array([np.asarray(each.turns, np.int32).reshape(-1) for each in dialogues])
+        numbers = zip(dialogues, images, strict=True)
+        columns[f"images_{side}"] = _list_array([image_numbers(each, of_record) for each, of_record in numbers])
+    columns["images"] = pa.array([[image.data for image in of_record] for of_record in images], IMAGES)
     for n, name in enumerate(OTHERS):
         columns[name] = pa.array([_storable(kind.others(each)[n]) for each in kept], schema.field(name).type)
     return pa.record_batch([columns[name] for name in schema.names], schema)
@@ -288,14 +315,23 @@ def _write(entry: Path, making: Making, pieces: Iterable[pa.RecordBatch]) -> Non
 
 
 def _is_whole(entry: Path, kind: Kind) -> bool:
-    """Whether an entry can be read; one that cannot is removed, and it is said."""
+    """Whether an entry can be read and its images are those it was made of; else it is removed, and it is said."""
     try:
-        _read(entry, kind)
+        files = _read(entry, kind).facts.image_files
+        changed = next((file for file, state in files.items() if _state(file) != state), None)
+        fault = None if changed is None else f"{changed}: changed since the data was tokenised"
     except CheckpointError as error:
-        logger.warning("%s; it is made anew", error)
+        fault = str(error)
+    if fault is not None:
+        logger.warning("%s; it is made anew", fault)
         shutil.rmtree(entry, ignore_errors=True)
-        return False
-    return True
+    return fault is None
+
+
+def _state(file: str) -> list[int]:
+    """Size and time of change of a file; empty where it is gone."""
+    path = Path(file).expanduser()
+    return [path.stat().st_size, path.stat().st_mtime_ns] if path.exists() else []
 
 
 def _read(entry: Path, kind: Kind) -> Tokenized:
@@ -313,7 +349,7 @@ def _code() -> str:
     """Hash of the code that decides on the tokens, and on how they lie on disk."""
     root = Path(next(iter(turnpoint.__path__)))
     files = [file for room in _ROOMS for file in (root / room).rglob("*") if file.suffix in (".py", ".jinja")]
-    files += [root / "training" / f"{name}.py" for name in ("records", "tokenized")]
+    files += [root / "training" / f"{name}.py" for name in ("images", "records", "tokenized")]
     return digest(file.read_bytes() for file in sorted(files))
 
 

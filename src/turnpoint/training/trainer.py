@@ -23,17 +23,19 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    ProcessorMixin,
     ProgressCallback,
     Trainer,
     TrainerControl,
 )
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from turnpoint.data import Source
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.memory import keep_few_kernels, keep_freed_memory
-from turnpoint.models import load_model, load_tokenizer
+from turnpoint.models import load_model, load_processing_class
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
@@ -107,7 +109,7 @@ class StageTrainer(Trainer, Generic[Example]):
         *,
         train_dataset: Any = None,
         eval_dataset: Any = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
         peft_config: Any = None,
         callbacks: list[Any] | None = None,
         optimizers: tuple[Any, Any] = (None, None),
@@ -116,7 +118,7 @@ class StageTrainer(Trainer, Generic[Example]):
         self.config.check_beside(peft_config, eval_dataset)
         how = self._loading(model)
         of_both = {name: how[name] for name in ("trust_remote_code", "revision") if name in how}
-        processing_class = processing_class or load_tokenizer(name_of_model(model), **of_both)
+        processing_class = processing_class or load_processing_class(name_of_model(model), **of_both)
         model = load_model(model, **how) if isinstance(model, str) else model
         self.model_name = name_of_model(model) or type(model).__name__
         self._merged_base: Path | None = None
@@ -147,6 +149,7 @@ class StageTrainer(Trainer, Generic[Example]):
             callbacks=callbacks,
             optimizers=optimizers,
         )
+        self._check_images_unsharded()
         self._set_up_callbacks()
         auxiliary = auxiliary_weight(model, self.config.router_aux_loss_coef)
         self.executor = Executor(self.accelerator, self._row_budget(), self._row_full(), auxiliary)
@@ -455,7 +458,7 @@ class StageTrainer(Trainer, Generic[Example]):
         longest = None if None in known else max(filter(None, known))
         first = sets[0] if isinstance(sets[0], Examples) else sets[0].one_pass(0)
         sequences = [self.stage.sequences(item) for item in islice(first, _PROBE_AMONG)]
-        shortest = sorted(sequences, key=_tokens)[: 2 // self.stage.sequences_per_item]
+        shortest = sorted(sequences, key=_without_images_last)[: 2 // self.stage.sequences_per_item]
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
             sharing = check_sharing(model, [each for item in shortest for each in item], longest_sequence=longest)
@@ -491,12 +494,15 @@ class StageTrainer(Trainer, Generic[Example]):
             yield from (in_order[at : at + step] for at in range(0, len(in_order), step))
 
     @classmethod
-    def tokenize(cls, source: Any, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenized:
+    def tokenize(
+        cls, source: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin, config: StageConfig
+    ) -> Tokenized:
         """Read and tokenise data before there is a model; the trainer takes the result as a data set.
 
         Args:
             source: anything `turnpoint.data.Source` takes as origin, or a Source.
-            tokenizer: that of the trainer; gets the built-in tool template where its own has no tools, as there.
+            processing_class: that of the trainer; a tokenizer gets the built-in tool template where its own has no
+                tools, as there.
             config: settings of the trainer.
 
         Raises:
@@ -505,37 +511,41 @@ class StageTrainer(Trainer, Generic[Example]):
             TemplateError: the template cannot render a record exactly.
             CheckpointError: the result cannot be written or read.
         """
-        if line := ensure_tool_template(tokenizer):
+        if line := ensure_tool_template(processing_class):
             logger.info(line)
         return tokenize(
             source if isinstance(source, Source) else Source(source),
-            cls._tokenizing(tokenizer, config),
+            cls._tokenizing(processing_class, config),
             first=config.main_process_first,
             title=f"Tokenising {cls.kind_of(config).name}" if config.local_process_index == 0 else None,
             bar=not config.disable_tqdm,
         )
 
     @classmethod
-    def _tokenizing(cls, tokenizer: PreTrainedTokenizerBase, config: StageConfig) -> Tokenizing:
-        return Tokenizing(tokenizer, cls.kind_of(config), config.max_length, config.overflow, config.dataset_num_proc)
+    def _tokenizing(cls, processing_class: PreTrainedTokenizerBase | ProcessorMixin, config: StageConfig) -> Tokenizing:
+        return Tokenizing(
+            processing_class, cls.kind_of(config), config.max_length, config.overflow, config.dataset_num_proc
+        )
 
     def _train_examples(
-        self, source: Any, tokenizer: PreTrainedTokenizerBase
+        self, source: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin
     ) -> Examples[Example] | Stream[Example] | None:
         origin = source if isinstance(source, Source) else Source(source)
         if not origin.streams:
-            return self._examples_of(source, "train", tokenizer)
+            return self._examples_of(source, "train", processing_class)
         self.config.check_stream()
-        return Stream(origin, self._tokenizing(tokenizer, self.config), self._examples)
+        return Stream(origin, self._tokenizing(processing_class, self.config), self._examples)
 
-    def _examples_of(self, source: Any, split: str, tokenizer: PreTrainedTokenizerBase) -> Examples[Example] | None:
+    def _examples_of(
+        self, source: Any, split: str, processing_class: PreTrainedTokenizerBase | ProcessorMixin
+    ) -> Examples[Example] | None:
         if source is None:
             return None
         if isinstance(source, Tokenized):
-            self._check_tokenized(source, tokenizer)
+            self._check_tokenized(source, processing_class)
             records = source
         else:
-            records = self.tokenize(source, tokenizer, self.config)
+            records = self.tokenize(source, processing_class, self.config)
         self.data_report.add(split, records.facts)
         if not records:
             raise DataError(
@@ -544,7 +554,7 @@ class StageTrainer(Trainer, Generic[Example]):
             )
         return self._examples(records)
 
-    def _check_tokenized(self, records: Tokenized, tokenizer: PreTrainedTokenizerBase) -> None:
+    def _check_tokenized(self, records: Tokenized, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
         """Refuse data that was tokenised in another way than the settings say, or for another stage."""
         kind = self.kind_of(self.config)
         if records.kind != kind:
@@ -552,18 +562,19 @@ class StageTrainer(Trainer, Generic[Example]):
                 f"{type(self).__name__}: data of {records.facts.source}: holds {records.kind.name} where"
                 f" {kind.name} are needed"
             )
-        wanted = self._tokenizing(tokenizer, self.config).settings
-        for name, value in records.facts.settings.items():
-            if value != wanted[name] and name != "date":  # what was made ready yesterday is as good
+        wanted = self._tokenizing(processing_class, self.config).settings
+        found = records.facts.settings
+        for name, value in (dict.fromkeys(wanted) | found).items():
+            if value != wanted.get(name) and name != "date":  # what was made ready yesterday is as good
                 raise ConfigError(
                     f"{type(self).__name__}: data of {records.facts.source}: was tokenised with another {name}"
-                    f" ({value!r}, not {wanted[name]!r}); tokenise it with this tokenizer and these settings"
+                    f" ({value!r}, not {wanted.get(name)!r}); tokenise it with this tokenizer and these settings"
                 )
 
-    def _eval_examples(self, source: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
+    def _eval_examples(self, source: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> Any:
         if isinstance(source, Mapping) and not hasattr(source, "column_names"):
-            return {name: self._examples_of(each, f"eval {name}", tokenizer) for name, each in source.items()}
-        return self._examples_of(source, "eval", tokenizer)
+            return {name: self._examples_of(each, f"eval {name}", processing_class) for name, each in source.items()}
+        return self._examples_of(source, "eval", processing_class)
 
     def _eval_set(self, eval_dataset: Any) -> Examples[Example]:
         if eval_dataset is None:
@@ -577,11 +588,24 @@ class StageTrainer(Trainer, Generic[Example]):
         examples: Examples[Example] = eval_dataset
         return examples
 
-    def _say_template(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        if line := ensure_tool_template(tokenizer):
+    def _say_template(self, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+        if line := ensure_tool_template(processing_class):
             logger.info(line)
-        if str(tokenizer.chat_template).endswith(chatml_tools()):
+        if str(processing_class.chat_template).endswith(chatml_tools()):
             self.data_report.general.append(_TEMPLATE_NOTE)
+
+    def _check_images_unsharded(self) -> None:
+        """Refuse an engine whose processes have to run the same modules: a row without images runs no image encoder.
+
+        Raises:
+            ConfigError: weights are sharded, and the model may read images.
+        """
+        if isinstance(self.processing_class, ProcessorMixin) and (self.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
+            raise ConfigError(
+                f"{type(self).__name__}: processing_class: reads images, which weights sharded over processes (FSDP,"
+                f" ZeRO-3) are not trained on here (got {type(self.processing_class).__name__}); use DDP, or ZeRO-1 or"
+                " 2, or for data without images the tokenizer"
+            )
 
     def _set_up_callbacks(self) -> None:
         """Metrics go to a file; progress goes to the terminal, and nothing to standard output."""
@@ -631,9 +655,9 @@ def _one_batch_a_step(config: StageConfig) -> StageConfig:
     return args
 
 
-def _tokens(sequences: Sequence[ScoredSequence]) -> int:
-    """Tokens of the longest sequence of an item."""
-    return max(len(each.input_ids) for each in sequences)
+def _without_images_last(sequences: Sequence[ScoredSequence]) -> tuple[bool, int]:
+    """Sorts items with images before others, and each by their longest sequence."""
+    return not any(each.images for each in sequences), max(len(each.input_ids) for each in sequences)
 
 
 def _sort_keys(sequences: Sequence[ScoredSequence]) -> list[bytes]:

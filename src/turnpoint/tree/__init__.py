@@ -5,6 +5,9 @@ from turnpoint.tree.build import TokenTree as TokenTree
 from turnpoint.tree.build import build_tree as build_tree
 from turnpoint.tree.evaluating import evaluating as evaluating
 from turnpoint.tree.flex import attend_by_blocks as attend_by_blocks
+from turnpoint.tree.images import SequenceImage as SequenceImage
+from turnpoint.tree.images import image_key as image_key
+from turnpoint.tree.images import with_keys as with_keys
 from turnpoint.tree.logprobs import ScoredSequence as ScoredSequence
 from turnpoint.tree.logprobs import TokenScores as TokenScores
 from turnpoint.tree.logprobs import sequence_logprobs as sequence_logprobs

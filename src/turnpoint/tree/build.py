@@ -30,7 +30,8 @@ def build_tree(sequences: Sequence[TokenIds]) -> TokenTree:
     its remaining tokens are appended to the layout as one chain, and preorder comes about by itself.
 
     Args:
-        sequences: token ids, none negative, any lengths; equal sequences and prefixes of others are fine.
+        sequences: token ids, or negative numbers that stand for images (`turnpoint.tree.images`); any lengths; equal
+            sequences and prefixes of others are fine.
     """
     tokens = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
     keys = [sort_key(ids) for ids in tokens]
@@ -57,8 +58,8 @@ def build_tree(sequences: Sequence[TokenIds]) -> TokenTree:
 
 
 def sort_key(ids: Indexes) -> bytes:
-    """Bytes (four a token) that compare as the token ids do; a prefix comes before what it is a prefix of."""
-    return ids.astype(">u4").tobytes()
+    """Bytes (eight a token) that compare as token ids do, images last; a prefix comes before what begins with it."""
+    return ids.astype(">u8").tobytes()
 
 
 def common_prefix(left: Indexes, right: Indexes) -> int:

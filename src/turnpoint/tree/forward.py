@@ -3,6 +3,7 @@
 Shapes: T nodes of the tree, K nodes whose logits are needed, V vocabulary.
 """
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from turnpoint.errors import ConfigError
 from turnpoint.tree.attention import TREE_ATTENTION, attention_blocks
 from turnpoint.tree.build import TokenTree
 from turnpoint.tree.flex import FLEX_ATTENTION, filled, flex_mask
+from turnpoint.tree.images import ImageInputs
 from turnpoint.tree.mask import model_mask, sees_everything_before
 
 
@@ -33,8 +35,8 @@ def bare_model(model: nn.Module) -> Any:
     return bare.get_base_model()
 
 
-def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
-    """Logits after the nodes `keep` [K], from the model's own head: [K, V].
+def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor, images: ImageInputs | None = None) -> Tensor:
+    """Logits after the nodes `keep` [K], from the model's own head: [K, V]. Images come as further inputs of the model.
 
     A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it. But
     FlexAttention is always given the mask of a row of one of few lengths.
@@ -53,7 +55,10 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
     elif not is_chain(tree):
         mask = model_mask(ends, positions, config, weight.dtype)
         inputs |= {"position_ids": positions[None], "attention_mask": mask}
+    if images is not None:
+        inputs |= _of_images(bare, ids[None], images)
     along_tree = bare.config._attn_implementation == TREE_ATTENTION and sees_everything_before(positions, config)
+    along_tree &= images is None  # a model may hand what its forward gets to its image encoder as well
     if along_tree and not is_compiled_module(model):  # which would be compiled anew for the blocks of each row
         inputs["tree_blocks"] = attention_blocks(tree)
     logits: Tensor = model(**inputs, logits_to_keep=keep.to(weight.device), use_cache=False).logits
@@ -63,3 +68,12 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor) -> Tensor:
 def is_chain(tree: TokenTree) -> bool:
     """Whether the tree has one root and no forks."""
     return bool((tree.parent == np.arange(-1, len(tree.parent) - 1)).all())
+
+
+def _of_images(bare: Any, ids: Tensor, images: ImageInputs) -> dict[str, Tensor]:
+    """What the forward takes of images; models that place them in two dimensions are told which tokens they are."""
+    weight = bare.get_input_embeddings().weight
+    inputs = {name: each.to(weight.device) for name, each in images().items()}
+    if "mm_token_type_ids" in inspect.signature(bare.forward).parameters:
+        inputs["mm_token_type_ids"] = (ids == bare.config.image_token_id).to(torch.int32)
+    return inputs

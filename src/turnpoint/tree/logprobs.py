@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from turnpoint.tree.build import Indexes, TokenIds, TokenTree, build_tree
 from turnpoint.tree.forward import logits_at
 from turnpoint.tree.head import LOGITS_AT_ONCE, scoring_head
+from turnpoint.tree.images import ImageInputs, SequenceImage, in_order_of_tree
 from turnpoint.tree.token_logprobs import token_scores
 
 
 class ScoredSequence(NamedTuple):
     """Token ids and the indexes of those whose log-prob is wanted."""
 
-    input_ids: TokenIds
+    input_ids: TokenIds  # where an image stands, its key (`turnpoint.tree.images`)
     scored: Indexes  # [S], increasing, each > 0: the first token has nothing before it
+    images: tuple[SequenceImage, ...] = ()  # those that stand in it
 
 
 class TokenScores(NamedTuple):
@@ -67,22 +69,31 @@ def _row_scores(
 ) -> list[TokenScores]:
     tree = build_tree([sequence.input_ids for sequence in sequences])
     scored_nodes = [path[sequence.scored] for path, sequence in zip(tree.paths, sequences, strict=True)]
+    images = {image.key: image for sequence in sequences for image in sequence.images}
+    tree, contents = in_order_of_tree(tree, images) if images else (tree, None)
     nodes, edge_of = np.unique(np.concatenate(scored_nodes), return_inverse=True)
-    scores = _edge_scores(model, tree, nodes, statistics, chunked)
+    scores = _edge_scores(model, tree, contents, nodes, statistics, chunked)
     counts = [len(scored) for scored in scored_nodes]
     of_sequences = scores[torch.from_numpy(edge_of).to(scores.device)].split(counts)
     return [TokenScores(each[:, 0], each[:, 1:].detach()) for each in of_sequences]
 
 
-def _edge_scores(model: nn.Module, tree: TokenTree, nodes: Indexes, statistics: Sequence[str], chunked: bool) -> Tensor:
+def _edge_scores(
+    model: nn.Module,
+    tree: TokenTree,
+    images: ImageInputs | None,
+    nodes: Indexes,
+    statistics: Sequence[str],
+    chunked: bool,
+) -> Tensor:
     """Log-probs of the tokens of `nodes` after their parents, and statistics, [E, 1 + N]."""
     parents = tree.parent[nodes]
     assert (parents >= 0).all(), "the first token of a sequence cannot be scored"
     keep, row_of = np.unique(parents, return_inverse=True)
     rows, tokens = torch.from_numpy(row_of), torch.from_numpy(tree.input_ids[nodes])
     if not chunked or len(keep) <= LOGITS_AT_ONCE:
-        return token_scores(logits_at(model, tree, torch.from_numpy(keep)), rows, tokens, statistics)
+        return token_scores(logits_at(model, tree, torch.from_numpy(keep), images), rows, tokens, statistics)
     in_order = rows.argsort(stable=True)
     with scoring_head(model, rows[in_order], tokens[in_order], statistics):
-        scores = logits_at(model, tree, torch.from_numpy(keep))
+        scores = logits_at(model, tree, torch.from_numpy(keep), images)
     return scores[in_order.argsort().to(scores.device)]
