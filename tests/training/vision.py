@@ -81,7 +81,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def llava(dtype: torch.dtype = torch.float64) -> Vision:
-    """LLaVA: positions in one dimension, 16 tokens an image."""
+    """LLaVA over GPT-2, which computes in float64 throughout; 16 tokens an image."""
     tokenizer = byte_level(("<|im_start|>", "<|im_end|>", "<image>"), bos=None, eos="<|im_end|>")
     processor = LlavaProcessor(
         CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
@@ -93,9 +93,21 @@ def llava(dtype: torch.dtype = torch.float64) -> Vision:
     vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = LlavaConfig(
         vision_config=vision | {"model_type": "siglip_vision_model", "image_size": 32, "patch_size": 8},
-        text_config=TEXT | {"model_type": "llama", "vocab_size": len(tokenizer)},
+        text_config={
+            "model_type": "gpt2",
+            "tie_word_embeddings": False,
+            "vocab_size": len(tokenizer),
+            "n_embd": 16,
+            "n_layer": 2,
+            "n_head": 2,
+            "n_positions": 512,
+            "initializer_range": 0.3,
+            "bos_token_id": None,
+            "eos_token_id": None,
+        },
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_select_strategy="full",
+        tie_word_embeddings=False,
     )
     return Vision(_made(LlavaForConditionalGeneration, config, dtype), processor)
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from peft import PeftModel
+from transformers import ProcessorMixin
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import AdapterOptions, ModelOptions, OutputOptions, TrainingDataOptions
@@ -11,6 +12,7 @@ from turnpoint.cli.loading import adapter, open_processing_class, open_weights, 
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import Source
+from turnpoint.models import Loader, loader
 from turnpoint.progress import bars_of_transformers
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from turnpoint.training.records import Tokenized
@@ -71,7 +73,8 @@ def run_stage(given: Given, stage: Stage) -> None:
         metrics |= trainer.evaluate()
     trainer.save_model()
     is_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
-    _print_result(str(config.output_dir), metrics, is_adapter, given.build(OutputOptions).json)
+    by = loader(adapter=is_adapter, reads_images=isinstance(processing_class, ProcessorMixin))
+    _print_result(str(config.output_dir), metrics, by, given.build(OutputOptions).json)
 
 
 def _sources(data: TrainingDataOptions) -> dict[str, Source]:
@@ -100,12 +103,11 @@ def _last_log(history: list[dict[str, Any]]) -> dict[str, Any]:
     return next((log for log in reversed(history) if "loss" in log), {})
 
 
-def _print_result(output: str, metrics: dict[str, Any], is_adapter: bool, as_json: bool) -> None:
+def _print_result(output: str, metrics: dict[str, Any], by: Loader, as_json: bool) -> None:
     if as_json:
         print_json({"output": output, "metrics": metrics})
         return
     print_table(["metric", "value"], sorted(metrics.items()), title=output)
-    loader = "AutoPeftModelForCausalLM" if is_adapter else "AutoModelForCausalLM"
-    library = "peft" if is_adapter else "transformers"
-    print(f"Chat with it:  turnpoint chat {output}")
-    print(f'Load it:       from {library} import {loader}; model = {loader}.from_pretrained("{output}")')
+    if by.processing == "AutoTokenizer":
+        print(f"Chat with it:  turnpoint chat {output}")
+    print(f'Load it:       from {by.library} import {by.model}; model = {by.model}.from_pretrained("{output}")')

@@ -2,7 +2,7 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import snapshot_download
@@ -146,6 +146,23 @@ def _check_quantisation(config: Any) -> None:
         )
     if importlib.util.find_spec("bitsandbytes") is None and isinstance(config, BitsAndBytesConfig):
         raise ConfigError("quantization_config: bitsandbytes is not installed; run `pip install bitsandbytes`")
+
+
+class Loader(NamedTuple):
+    """What loads a run folder outside of turnpoint: a library and its class for a model, transformers' for the rest."""
+
+    library: str
+    model: str
+    processing: str
+
+
+def loader(*, adapter: bool, reads_images: bool) -> Loader:
+    """What loads a run folder that holds an adapter or a whole model, which may read images."""
+    if reads_images:
+        return Loader("transformers", "AutoModelForImageTextToText", "AutoProcessor")
+    if adapter:
+        return Loader("peft", "AutoPeftModelForCausalLM", "AutoTokenizer")
+    return Loader("transformers", "AutoModelForCausalLM", "AutoTokenizer")
 
 
 def loadable_name(name: str) -> str:

@@ -28,7 +28,7 @@ class Expanded(NamedTuple):
 
     input_ids: list[int]
     images: tuple[PlacedImage, ...]
-    moved: list[int]  # of each token before, and of the end, where it is now
+    moved: Sequence[int]  # of each token before, and of the end, where it is now
 
 
 class ImageTokens:

@@ -45,6 +45,11 @@ class Renderer:
         """
         if dialogue.verbatim:
             return "".join(message.content or "" for message in dialogue.messages) + (self.tokenizer.eos_token or "")
+        if self._images is None and any(message.images for message in dialogue.messages):
+            raise TemplateError(
+                f"{_source(dialogue)}: images: a tokenizer reads none; give the model's processor:"
+                " processing_class=AutoProcessor.from_pretrained(...)"
+            )
         messages = self._plain(dialogue.messages, dialogue.tools, _source(dialogue))
         text = self._engine.render(messages, dialogue.tools, _source(dialogue))
         missing = next((tool.name for tool in dialogue.tools if tool.name not in text), None)
@@ -121,14 +126,9 @@ class Renderer:
         return template_messages(messages, form or CallForm())
 
     def _with_images(self, text: str, ids: list[int], dialogue: Dialogue) -> Expanded:
-        images = [image for message in dialogue.messages for image in message.images]
-        if self._images is None and images:
-            raise TemplateError(
-                f"{_source(dialogue)}: images: {self._engine.name} is that of a tokenizer, which reads no images; give"
-                " the model's processor: processing_class=AutoProcessor.from_pretrained(...)"
-            )
         if self._images is None:
-            return Expanded(ids, (), list(range(len(ids) + 1)))
+            return Expanded(ids, (), range(len(ids) + 1))
+        images = [image for message in dialogue.messages for image in message.images]
         return self._images.expand(text, ids, images, _source(dialogue))
 
     def _encode(self, text: str) -> Encoded:

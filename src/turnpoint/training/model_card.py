@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from turnpoint.models import loader
 from turnpoint.training.data_report import DataReport, in_words
 
 _TITLES = {"sft": "supervised fine-tuning", "dpo": "preference optimisation"}
@@ -36,6 +37,7 @@ class RunFacts(NamedTuple):
     model: str
     settings: dict[str, Any]
     adapter: bool
+    reads_images: bool
     log: list[dict[str, Any]]
 
 
@@ -44,7 +46,7 @@ def model_card(facts: RunFacts, report: DataReport) -> str:
     head: dict[str, Any] = {
         "base_model": facts.model,
         "library_name": "peft" if facts.adapter else "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": "image-text-to-text" if facts.reads_images else "text-generation",
         "tags": ["turnpoint", facts.stage],
     }
     kind = "An adapter" if facts.adapter else "A model"
@@ -58,7 +60,7 @@ def model_card(facts: RunFacts, report: DataReport) -> str:
     ]
     if last := _last_values(facts.log):
         sections.append("## Last metrics\n\n" + _bullets(last) + "\n\nAll of them are in `metrics.jsonl`.")
-    sections += ["## Loading\n\n" + _loading(facts.adapter), _versions()]
+    sections += ["## Loading\n\n" + _loading(facts), _versions()]
     return "\n\n".join(sections) + "\n"
 
 
@@ -80,15 +82,14 @@ def _last_values(log: list[dict[str, Any]]) -> dict[str, str]:
     return {name: f"{merged[name]:.4g}" for name in _METRICS if name in merged}
 
 
-def _loading(adapter: bool) -> str:
-    kind = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
-    library = "peft" if adapter else "transformers"
-    tokenizer = "from transformers import AutoTokenizer\n" if adapter else ""
-    names = kind if adapter else f"{kind}, AutoTokenizer"
+def _loading(facts: RunFacts) -> str:
+    by = loader(adapter=facts.adapter, reads_images=facts.reads_images)
+    imports = sorted([f"from {by.library} import {by.model}", f"from transformers import {by.processing}"])
+    name = "processor" if facts.reads_images else "tokenizer"
     return (
-        f"```python\nfrom {library} import {names}\n{tokenizer}\n"
-        f'model = {kind}.from_pretrained("path/to/this/folder")\n'
-        'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```'
+        "```python\n" + "\n".join(imports) + "\n\n"
+        f'model = {by.model}.from_pretrained("path/to/this/folder")\n'
+        f'{name} = {by.processing}.from_pretrained("path/to/this/folder")\n```'
     )
 
 

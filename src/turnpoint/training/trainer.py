@@ -413,6 +413,7 @@ class StageTrainer(Trainer, Generic[Example]):
             model=self.model_name,
             settings=self.run_settings | self.config.resolved(),
             adapter=isinstance(self.accelerator.unwrap_model(self.model), PeftModel),
+            reads_images=isinstance(self.processing_class, ProcessorMixin),
             log=self.state.log_history,
         )
 
