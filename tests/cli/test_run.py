@@ -1,12 +1,15 @@
 """`turnpoint run`: stages in their order, none twice with the same options, errors before anything runs."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from tests.cli.conftest import PAIR, Ran
 
 from turnpoint.cli.main import VERBS
@@ -69,6 +72,27 @@ def test_a_stage_that_fails_is_run_again(run: Run, rows: Rows, model: str, tmp_p
     mended = run("run", recipe(tmp_path, model, rows(PAIR, PAIR)))
     assert mended.code == 0, mended.err
     assert mended.err.count("done before") == 1
+
+
+def test_an_interrupted_stage_goes_on_from_its_checkpoint(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    """To the same weights; with other options it starts anew."""
+    stage = {"run": "dpo", "max_steps": 3, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 3}
+    command = ("run", recipe(tmp_path, model, rows(*[PAIR] * 24), stages={"first": stage}, table=[]))
+    assert run(*command).code == 0
+    runs = tmp_path / "runs"
+    whole = load_file(runs / "first" / "model.safetensors")
+    for interrupted in (stage, stage | {"learning_rate": 1e-3}):
+        (runs / "first.done").replace(runs / "first.begun")
+        for gone in ("model.safetensors", "checkpoint-3", "checkpoint-2"):
+            path = runs / "first" / gone
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        recipe(tmp_path, model, rows(*[PAIR] * 24), stages={"first": interrupted}, table=[])
+        ran = run(*command)
+        assert ran.code == 0, ran.err
+        assert ("goes on from its last checkpoint" in ran.err) == (interrupted == stage)
+        found = load_file(runs / "first" / "model.safetensors")
+        same = all(torch.equal(found[name], whole[name]) for name in whole)
+        assert same == (interrupted == stage)
 
 
 @pytest.mark.parametrize(

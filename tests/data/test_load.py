@@ -286,7 +286,7 @@ def test_an_unknown_format_names_the_formats(write: Write) -> None:
         load(write(CHAT), format="chatml")
     assert str(error.value) == (
         "format: unknown format 'chatml'; use one of alpaca-preference, preference, openai, sharegpt, completion,"
-        " alpaca, text, or leave it out to have it recognised"
+        " alpaca, text, package.module:name for a reader of your own, or leave it out to have it recognised"
     )
 
 

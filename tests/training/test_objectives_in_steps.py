@@ -65,6 +65,22 @@ def test_updates_do_not_depend_on_the_cut(
     assert (weights(runs[0].model) - weights(tiny_model("gpt2"))).abs().max() > 1e-6
 
 
+@pytest.mark.parametrize("loss_type", ["aot", "aot_pair", "kto_pair"])
+def test_coupled_losses_under_autocast(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], loss_type: str
+) -> None:
+    """In bfloat16 both passes round alike: the loss of one row is that of float32 up to rounding, and it learns."""
+    found = []
+    for bf16 in (False, True):
+        trainer = stages.dpo(
+            tiny_model("gpt2", torch.float32), pairs[:8], loss_type=loss_type, bf16=bf16, num_train_epochs=6
+        )
+        trainer.train()
+        found.append([log["loss"] for log in logs(trainer)])
+    assert found[1] == pytest.approx(found[0], abs=0.02)
+    assert all(losses[-1] < losses[0] - 0.05 for losses in found)
+
+
 def test_weights_of_pairs_are_those_of_a_mean(
     stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
 ) -> None:

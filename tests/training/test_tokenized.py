@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def how(tokenizer: PreTrainedTokenizerFast, kind: Kind = PAIRS, **settings: Any)
 @pytest.fixture
 def tokenise(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Tokenized]:
     def run(origin: Any, tokenizer: PreTrainedTokenizerFast = tokenizer, **settings: Any) -> Tokenized:
-        source = Source(origin, limit=settings.pop("limit", None))
+        source = Source(origin, settings.pop("format", None), limit=settings.pop("limit", None))
         return tokenize(source, how(tokenizer, **settings))
 
     return run
@@ -140,6 +141,19 @@ def test_whatever_the_tokens_depend_on_makes_them_anew(
     monkeypatch.setattr(tokenized, "_code", lambda: "other code")
     tokenise(file)
     assert len(read_rows) == done + 1
+
+
+def test_a_reader_of_ones_own_that_changed_makes_them_anew(
+    tokenise: Any, file: Path, read_rows: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "reader_that_changes.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    for code in ("return row", "return dict(row)  # the same"):
+        module.write_text(f"def read(row):\n    {code}\n")
+        monkeypatch.delitem(sys.modules, module.stem, raising=False)
+        for _ in range(2):
+            tokenise(file, format=f"{module.stem}:read")
+    assert read_rows == [16, 16]
 
 
 def test_data_sets_of_the_library_are_known_by_their_fingerprint(

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-_FORMAT = "format of the data (openai, sharegpt, preference, text); null finds it from the first row"
+_FORMAT = (
+    "format of the data (openai, sharegpt, preference, text), or package.module:name, a reader of your own; null finds"
+    " it from the first row"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,9 @@ class ModelOptions:
         default=None, metadata={"help": "Jinja file that takes the place of the tokenizer's own chat template"}
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "run Python code that comes with the model"})
+    revision: str | None = field(
+        default=None, metadata={"help": "branch, tag or commit of a model on the hub; null takes the main branch"}
+    )
     load_in_4bit: bool = field(
         default=False, metadata={"help": "weights of 4 bits (QLoRA, with use_peft); needs a CUDA GPU and bitsandbytes"}
     )

@@ -41,6 +41,7 @@ def open_weights(options: ModelOptions) -> "PreTrainedModel":
         dtype=options.dtype,
         attn_implementation=options.attn_implementation,
         trust_remote_code=options.trust_remote_code,
+        **({"revision": options.revision} if options.revision else {}),
         quantization_config=four_bits() if options.load_in_4bit else None,
     )
 
@@ -63,7 +64,7 @@ def _with_template(options: ModelOptions, load: Callable[..., Any]) -> Any:
     from turnpoint.template import ensure_tool_template
 
     template = _template(options.chat_template)
-    loaded = load(options.model, trust_remote_code=options.trust_remote_code)
+    loaded = load(options.model, trust_remote_code=options.trust_remote_code, revision=options.revision)
     if template is not None:
         loaded.chat_template = template
     elif line := ensure_tool_template(loaded):

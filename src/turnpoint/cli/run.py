@@ -37,7 +37,7 @@ VERB = Verb(
     about=(
         "Run the stages of a recipe one after the other, each a verb with its options. Stages that are done with the"
         " same options are left alone, up to the first that is not: an interrupted recipe goes on with the stage it was"
-        " in."
+        " in, from its last checkpoint if it wrote one."
     ),
     groups={"Recipe": RunOptions},
     positional=("recipe",),
@@ -127,16 +127,29 @@ def _check_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
 
 
 def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
-    """Run a stage from the file of its options, unless it and all before it are done with the same."""
-    from turnpoint.cli.main import run_words
+    """Run a stage from the file of its options, unless it and all before it are done with the same.
 
-    done = folder.with_name(f"{folder.name}.done")
-    if done.exists() and done.read_text(encoding="utf-8") == mark and (folder.exists() or not writes):
+    One that was interrupted with the same goes on from its last checkpoint, if it wrote any.
+    """
+    from turnpoint.cli.main import run_words
+    from turnpoint.training.run_folder import has_checkpoint
+
+    begun, done = (folder.with_name(f"{folder.name}.{state}") for state in ("begun", "done"))
+    if _says(done, mark) and (folder.exists() or not writes):
         say("    done before")
         return
     done.unlink(missing_ok=True)
-    run_words([verb, "--config", str(folder.with_name(f"{folder.name}.yaml"))])
-    done.write_text(mark, encoding="utf-8")
+    words = [verb, "--config", str(folder.with_name(f"{folder.name}.yaml"))]
+    if _says(begun, mark) and has_checkpoint(str(folder)):
+        say("    was interrupted: goes on from its last checkpoint")
+        words += ["--resume_from_checkpoint", "true"]
+    begun.write_text(mark, encoding="utf-8")
+    run_words(words)
+    begun.replace(done)
+
+
+def _says(file: Path, mark: str) -> bool:
+    return file.exists() and file.read_text(encoding="utf-8") == mark
 
 
 def _results(stages: dict[str, Any], output: Path, names: tuple[str, ...]) -> Iterator[tuple[str, list[Any]]]:

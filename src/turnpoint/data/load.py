@@ -71,7 +71,8 @@ class Source:
         origin: a .json or .jsonl file; a folder of such, or one written by `save_to_disk`; a name on the hub, with
             `:configuration` where it has several; a `datasets.Dataset` or DatasetDict; an iterable of mappings, or of
             dialogues or pairs.
-        format: name of the format; recognised by the keys of the first row when left out.
+        format: name of the format, or a reader of your own by import path; recognised by the keys of the first row when
+            left out.
         split: split of a hub data set, a DatasetDict, or a folder with files named for splits.
         limit: take the first `limit` rows.
         streaming: of a data set of the hub, fetch rows while they are read and keep none.
@@ -276,10 +277,11 @@ def _read(row: Row, changes: Changes, *, reader: Reader, first: str) -> Dialogue
         began = "" if row.where == first else f", which the rows from {first} on have; one source holds one format"
         needed = f"{', '.join(reader.needs)} (format {reader.format})"
         raise DataError(f"{row.where}: found keys: {keys_of(values)}; needed: {needed}{began}")
-    values = with_images(values, row.where)
+    values = with_images(values, row.where) if reader.takes is not None else values
     record = reader.read(values, row.where, changes)
+    known = set(values) if reader.takes is None else {*reader.needs, *reader.takes}
     for key in values:
-        if key not in reader.needs and key not in reader.takes and values[key] is not None:
+        if key not in known and values[key] is not None:
             changes.add(f"left column {key!r} unread", row.where)
     return record
 

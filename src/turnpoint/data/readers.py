@@ -1,20 +1,27 @@
 """The table of formats: how each is recognised, and what reads it."""
 
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from turnpoint.data import alpaca, openai, preference, sharegpt, text
 from turnpoint.data.changes import Changes
+from turnpoint.data.images import with_images
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError, DataError
+from turnpoint.imports import imported, is_import_path
 
 
 class Reader(NamedTuple):
-    """One format. `needs` and `takes` are keys of a row, for messages: those it must have, and those it also reads."""
+    """One format. `needs` and `takes` are keys of a row, for messages: those it must have, and those it also reads.
+
+    A reader of the user's own takes what it likes: None.
+    """
 
     format: str
     needs: tuple[str, ...]
-    takes: tuple[str, ...]
+    takes: tuple[str, ...] | None
     matches: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], str, Changes], Dialogue | PreferencePair]
 
@@ -47,16 +54,54 @@ READERS = (
 
 
 def reader_named(format: str) -> Reader:
-    """The reader of a format.
+    """The reader of a format, or the user's own by import path, `package.module:name`.
+
+    The path leads to a function of a row that returns a row of a known format, a `Dialogue` or a `PreferencePair`.
 
     Raises:
         ConfigError: there is no such format.
     """
+    if is_import_path(format):
+        return _own(format)
     for reader in READERS:
         if reader.format == format:
             return reader
     names = ", ".join(reader.format for reader in READERS)
-    raise ConfigError(f"format: unknown format {format!r}; use one of {names}, or leave it out to have it recognised")
+    raise ConfigError(
+        f"format: unknown format {format!r}; use one of {names}, package.module:name for a reader of your"
+        " own, or leave it out to have it recognised"
+    )
+
+
+def code_of(format: str | None) -> str | None:
+    """The code of the module that holds a reader of the user's own; None for other formats."""
+    if format is None or not is_import_path(format):
+        return None
+    return inspect.getsource(sys.modules[imported(format, "format").__module__])
+
+
+def _own(path: str) -> Reader:
+    function = imported(path, "format")
+    if not callable(function):
+        raise ConfigError(f"format: is no function (got {path!r}); a reader takes a row and returns one, or a record")
+
+    def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue | PreferencePair:
+        try:
+            made = function(row)
+        except Exception as error:  # whatever the user's code runs into
+            reason = " ".join(str(error).split())
+            raise DataError(f"{where}: the reader {path} fails: {type(error).__name__}: {reason}") from error
+        if isinstance(made, Dialogue | PreferencePair):
+            return made.model_copy(update={"source": made.source or where})
+        if not isinstance(made, Mapping):
+            raise DataError(
+                f"{where}: the reader {path} must return a row, a Dialogue or a PreferencePair (got"
+                f" {type(made).__name__})"
+            )
+        made = with_images(made, where)
+        return recognise(made, f"{where} (by {path})").read(made, where, changes)
+
+    return Reader(path, (), None, lambda row: True, read)
 
 
 def recognise(row: Mapping[str, Any], where: str) -> Reader:

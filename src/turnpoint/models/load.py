@@ -68,7 +68,7 @@ def load_model(
     if quantization_config is not None:
         _check_quantisation(quantization_config)
         options["quantization_config"] = quantization_config
-    source = _resolve(name)
+    source = _resolve(name, options.get("revision"))
     options |= {"dtype": DTYPES[dtype], "attn_implementation": attn_implementation}
     options["trust_remote_code"] = trust_remote_code
     try:
@@ -93,7 +93,7 @@ def load_tokenizer(
     Raises:
         CheckpointError: no such model, or it has no tokenizer.
     """
-    source = _resolve(name)
+    source = _resolve(name, revision)
     try:
         return AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, revision=revision)
     except _UNREADABLE as error:
@@ -105,7 +105,7 @@ def load_processing_class(
 ) -> PreTrainedTokenizerFast | ProcessorMixin:
     """The processor of a model that reads images, the tokenizer of any other; names and errors of `load_tokenizer`."""
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
-    source = _resolve(name)
+    source = _resolve(name, revision)
     try:
         base = _base_of_adapter(name, source) if (Path(source) / "adapter_config.json").is_file() else source
         config = AutoConfig.from_pretrained(loadable_name(base), **options)
@@ -181,13 +181,13 @@ def loadable_name(name: str) -> str:
     return name
 
 
-def _resolve(name: str) -> str:
+def _resolve(name: str, revision: str | None = None) -> str:
     """What transformers loads from: a folder, or a hub name where the hub can be reached."""
     name = loadable_name(name)
     if Path(name).is_dir() or reachable():
         return name
     try:
-        return snapshot_download(name, local_files_only=True)
+        return snapshot_download(name, revision=revision, local_files_only=True)
     except (OSError, ValueError) as error:
         raise _unknown(name, "the hub cannot be reached, and its cache holds no such model") from error
 

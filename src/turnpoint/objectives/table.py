@@ -1,12 +1,12 @@
 """The table of losses: what each is, and what else is true of it."""
 
-import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
 
 from turnpoint.errors import ConfigError
+from turnpoint.imports import imported, is_import_path
 from turnpoint.objectives import coupled, losses, rated, without_reference
 from turnpoint.objectives.scores import LossSettings, PairScores
 
@@ -212,16 +212,9 @@ def loss_named(name: str) -> LossFact:
     Raises:
         ConfigError: nothing of that name can be imported, or it is no loss.
     """
-    if ":" not in name:
+    if not is_import_path(name):
         return LOSSES[ALIASES.get(name, name)]
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"objective: loss_type: cannot be imported ({error}) (got {name!r}); give package.module:function, found"
-            " from where Python looks for modules"
-        ) from error
+    found = imported(name, "objective: loss_type")
     if isinstance(found, LossFact):
         return found
     if not callable(found):
@@ -229,4 +222,4 @@ def loss_named(name: str) -> LossFact:
             f"objective: loss_type: is no function and no LossFact (got {name!r}); a loss takes PairScores and"
             " LossSettings and returns a loss for each pair"
         )
-    return LossFact(found, f"the loss of {module}", smoothing=True, margin=True, divergence=True)
+    return LossFact(found, f"the loss of {name}", smoothing=True, margin=True, divergence=True)

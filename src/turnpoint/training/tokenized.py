@@ -32,6 +32,7 @@ from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
+from turnpoint.data.readers import code_of
 from turnpoint.dialogue import Dialogue, Image, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.progress import with_progress
@@ -141,7 +142,16 @@ def tokenize(
         making = Making(source, how)
         pieces = _joined(making.pieces(how.processes or cores_of_rank(), counted))
         return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, how.kind, how.image_inputs)
-    key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
+    key = [
+        how.kind.name,
+        content,
+        source.format,
+        code_of(source.format),
+        source.split,
+        source.limit,
+        how.settings,
+        _code(),
+    ]
     entry = cache_folder() / "tokenized" / digest([_as_json(key)])
     with first():
         if entry.exists() and _is_whole(entry, how.kind):

@@ -81,7 +81,12 @@ _ROW_TOKENS_ON_GPU = 8192
 _ROW_TOKENS_ON_CPU = 1536
 _ROW_FULL_ON_CPU = 512
 _TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
-_OF_LOADING = ("dtype", "attn_implementation", "trust_remote_code")  # options that the command line has as well
+_OF_LOADING = (
+    "dtype",
+    "attn_implementation",
+    "trust_remote_code",
+    "revision",
+)  # options that the command line has as well
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
 _STEPS_SORTED = 512  # of the reference pass, whose items are put beside those that begin alike
 
