@@ -30,6 +30,7 @@ from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.models import load_model
 from turnpoint.training.collator import DataCollatorForPreference
 from turnpoint.training.configs import DPOConfig, StageConfig
+from turnpoint.training.device import attend_as_fits
 from turnpoint.training.dpo_stage import TOKEN_METRICS, DPOStage, PairFacts, RunningMean
 from turnpoint.training.executor import Tally
 from turnpoint.training.health import Health
@@ -178,7 +179,7 @@ class DPOTrainer(StageTrainer[PairExample]):
                     " model as it is now"
                 )
             reference = frozen(self.ref_model).to(self.args.device)
-            self._attend_along_tree(reference)
+            attend_as_fits(reference, self.accelerator)
             return Reference(reference)
         if self.config.ref_adapter_name is not None:
             return Reference(adapter=self.config.ref_adapter_name)

@@ -5,14 +5,13 @@ Optimiser, schedule, distribution, checkpoints and logging are those of transfor
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
-import torch
 from accelerate.utils import DynamoBackend, gather_object
 from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
@@ -32,16 +31,14 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
-from turnpoint.data import Source
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.memory import keep_few_kernels, keep_freed_memory
 from turnpoint.models import load_model, load_processing_class
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
 from turnpoint.training.callbacks import LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
-from turnpoint.training.data_report import DataReport, in_words
+from turnpoint.training.device import attend_as_fits, row_limits
 from turnpoint.training.executor import Executor, Stage, Tally
 from turnpoint.training.experts import auxiliary_weight
 from turnpoint.training.model_card import RunFacts
@@ -65,11 +62,10 @@ from turnpoint.training.run_folder import (
     written_aside,
 )
 from turnpoint.training.sampler import StepSampler, share_of
+from turnpoint.training.stage_data import StageData, tokenized_for, tokenizing
 from turnpoint.training.stream import Stream, StreamSteps
-from turnpoint.training.tokenized import Tokenizing, tokenize
-from turnpoint.tree import ScoredSequence, attend_along_tree, attend_by_blocks
+from turnpoint.tree import ScoredSequence
 from turnpoint.tree.build import sort_key
-from turnpoint.tree.forward import bare_model
 from turnpoint.tree.head import head_is_last
 from turnpoint.tree.support import Sharing, check_sharing
 
@@ -77,16 +73,8 @@ logger = logging.getLogger(__name__)
 
 Example = TypeVar("Example")
 
-_ROW_TOKENS_ON_GPU = 8192
-_ROW_TOKENS_ON_CPU = 1536
-_ROW_FULL_ON_CPU = 512
 _TEMPLATE_NOTE = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
-_OF_LOADING = (
-    "dtype",
-    "attn_implementation",
-    "trust_remote_code",
-    "revision",
-)  # options that the command line has as well
+_OF_LOADING = ("dtype", "attn_implementation", "trust_remote_code", "revision")  # the command line has them too
 _PROBE_AMONG = 16  # items from the start of the data, of which the shortest are probed
 _STEPS_SORTED = 512  # of the reference pass, whose items are put beside those that begin alike
 
@@ -134,15 +122,18 @@ class StageTrainer(Trainer, Generic[Example]):
         check_base_is_kept(model, str(self.config.output_dir))
         if self.config.disable_dropout:
             disable_dropout(model)
-        self.data_report = DataReport()
+        self._data: StageData[Example] = StageData(
+            type(self).__name__, self.config, self.kind_of(self.config), processing_class, self._examples
+        )
+        self.data_report = self._data.report
         self.run_settings: dict[str, Any] = {name: how[name] for name in _OF_LOADING if name in how}
         self.trained = False
         self._probed = False
         self._window = Tally()
         self._window_start = 0.0
         self._say_template(processing_class)
-        train_examples = self._train_examples(train_dataset, processing_class)
-        eval_examples = self._eval_examples(eval_dataset, processing_class)
+        train_examples = self._data.for_training(train_dataset)
+        eval_examples = self._data.for_evaluation(eval_dataset)
         make_output_folder(str(self.config.output_dir))  # not before: data that stops a run leaves no folder behind
         super().__init__(
             model=model,
@@ -157,8 +148,9 @@ class StageTrainer(Trainer, Generic[Example]):
         self._check_images_unsharded()
         self._set_up_callbacks()
         auxiliary = auxiliary_weight(model, self.config.router_aux_loss_coef)
-        self.executor = Executor(self.accelerator, self._row_budget(), self._row_full(), auxiliary)
-        self._attend_along_tree(model)
+        limits = row_limits(self.config.max_tokens_per_row, self.args.device)
+        self.executor = Executor(self.accelerator, limits.tokens, limits.full_at, auxiliary)
+        attend_as_fits(model, self.accelerator)
 
     # What a stage says.
 
@@ -519,68 +511,7 @@ class StageTrainer(Trainer, Generic[Example]):
         """
         if line := ensure_tool_template(processing_class):
             logger.info(line)
-        return tokenize(
-            source if isinstance(source, Source) else Source(source),
-            cls._tokenizing(processing_class, config),
-            first=config.main_process_first,
-            title=f"Tokenising {cls.kind_of(config).name}" if config.local_process_index == 0 else None,
-            bar=not config.disable_tqdm,
-        )
-
-    @classmethod
-    def _tokenizing(cls, processing_class: PreTrainedTokenizerBase | ProcessorMixin, config: StageConfig) -> Tokenizing:
-        return Tokenizing(
-            processing_class, cls.kind_of(config), config.max_length, config.overflow, config.dataset_num_proc
-        )
-
-    def _train_examples(
-        self, source: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin
-    ) -> Examples[Example] | Stream[Example] | None:
-        origin = source if isinstance(source, Source) else Source(source)
-        if not origin.streams:
-            return self._examples_of(source, "train", processing_class)
-        self.config.check_stream()
-        return Stream(origin, self._tokenizing(processing_class, self.config), self._examples)
-
-    def _examples_of(
-        self, source: Any, split: str, processing_class: PreTrainedTokenizerBase | ProcessorMixin
-    ) -> Examples[Example] | None:
-        if source is None:
-            return None
-        if isinstance(source, Tokenized):
-            self._check_tokenized(source, processing_class)
-            records = source
-        else:
-            records = self.tokenize(source, processing_class, self.config)
-        self.data_report.add(split, records.facts)
-        if not records:
-            raise DataError(
-                f"{type(self).__name__}: {split} data: nothing is left to train on;"
-                f" left out {in_words(records.facts.left_out)}"
-            )
-        return self._examples(records)
-
-    def _check_tokenized(self, records: Tokenized, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
-        """Refuse data that was tokenised in another way than the settings say, or for another stage."""
-        kind = self.kind_of(self.config)
-        if records.kind != kind:
-            raise DataError(
-                f"{type(self).__name__}: data of {records.facts.source}: holds {records.kind.name} where"
-                f" {kind.name} are needed"
-            )
-        wanted = self._tokenizing(processing_class, self.config).settings
-        found = records.facts.settings
-        for name, value in (dict.fromkeys(wanted) | found).items():
-            if value != wanted.get(name) and name != "date":  # what was made ready yesterday is as good
-                raise ConfigError(
-                    f"{type(self).__name__}: data of {records.facts.source}: was tokenised with another {name}"
-                    f" ({value!r}, not {wanted.get(name)!r}); tokenise it with this tokenizer and these settings"
-                )
-
-    def _eval_examples(self, source: Any, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> Any:
-        if isinstance(source, Mapping) and not hasattr(source, "column_names"):
-            return {name: self._examples_of(each, f"eval {name}", processing_class) for name, each in source.items()}
-        return self._examples_of(source, "eval", processing_class)
+        return tokenized_for(source, tokenizing(processing_class, cls.kind_of(config), config), config)
 
     def _eval_set(self, eval_dataset: Any) -> Examples[Example]:
         if eval_dataset is None:
@@ -590,7 +521,7 @@ class StageTrainer(Trainer, Generic[Example]):
         if eval_dataset is None:
             raise DataError(f"{type(self).__name__}: eval_dataset: is missing; give it the data to evaluate on")
         if not isinstance(eval_dataset, Examples):
-            eval_dataset = self._examples_of(eval_dataset, "evaluate", self.processing_class)
+            eval_dataset = self._data.examples(eval_dataset, "evaluate")
         examples: Examples[Example] = eval_dataset
         return examples
 
@@ -620,30 +551,6 @@ class StageTrainer(Trainer, Generic[Example]):
             self.add_callback(ProgressBar)
         self.add_callback(MetricsFile)
         self.add_callback(LastLog)
-
-    def _attend_along_tree(self, model: nn.Module) -> None:
-        """On CPU, small matrix products in memory that is used again; on GPUs, kernels that skip what nobody sees."""
-        bare = bare_model(model)
-        if self.args.device.type == "cpu":
-            keep_few_kernels()
-            keep_freed_memory()
-            if not attend_along_tree(bare):
-                logger.info("attention along the token tree does not fit this model; it attends as it is configured to")
-        elif bare.device.type == "cuda":  # elsewhere an engine will put it there, in parts
-            half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision, bare.dtype)
-            with self.accelerator.autocast():
-                if not attend_by_blocks(bare, half):
-                    logger.info("FlexAttention does not fit this model or GPU; it attends as it is configured to")
-
-    def _row_budget(self) -> int:
-        """Most tree tokens of a row."""
-        on_this_device = _ROW_TOKENS_ON_CPU if self.args.device.type == "cpu" else _ROW_TOKENS_ON_GPU
-        return self.config.max_tokens_per_row or on_this_device
-
-    def _row_full(self) -> int | None:
-        """Tree tokens of a row whose items share little; None for the budget. On CPU more cost memory."""
-        unset = self.config.max_tokens_per_row is None
-        return _ROW_FULL_ON_CPU if unset and self.args.device.type == "cpu" else None
 
 
 def _checked_config(args: StageConfig, wanted: type[StageConfig]) -> StageConfig:
