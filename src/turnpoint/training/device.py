@@ -1,7 +1,7 @@
 """What the device asks for: how a model attends, what is kept in memory, how long rows are."""
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -54,6 +54,6 @@ def attend_as_fits(model: nn.Module, accelerator: Accelerator) -> None:
                 logger.info("FlexAttention does not fit this model or GPU; it attends as it is configured to")
 
 
-def _reads_images(bare: nn.Module) -> bool:
+def _reads_images(bare: Any) -> bool:
     """Whether its configuration is of more than a text model, whose image encoder would get the tree's mask too."""
-    return bare.config.get_text_config() is not bare.config
+    return bool(bare.config.get_text_config() is not bare.config)
