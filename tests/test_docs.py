@@ -14,6 +14,7 @@ import torch
 from tests.cli import tiny
 
 from turnpoint.cli import main
+from turnpoint.data import load_pairs
 from turnpoint.models import load
 from turnpoint.objectives import LOSSES, LossSettings, PairScores
 from turnpoint.training import health
@@ -88,6 +89,18 @@ def test_the_loss_of_the_page_of_objectives_trains() -> None:
     one = torch.ones(1)
     scores = PairScores(one, -one, 0 * one, 0 * one, one, 0 * one, one, one, one > 0)
     assert names["squared"](scores, LossSettings(1.0, 0.0, lambda ratios: ratios)).tolist() == [1.0]
+
+
+def test_the_reader_of_the_page_of_data_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(def thumbs.*?)```", page, re.DOTALL)
+    assert example is not None
+    (tmp_path / "desk.py").write_text(example[1], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    row = {"asked": "is it open", "replies": [{"text": "no idea", "thumb": "down"}, {"text": "yes", "thumb": "up"}]}
+    [pair], notes = load_pairs([row], format="desk:thumbs")
+    assert [(side[0].content) for side in (pair.prompt, pair.chosen, pair.rejected)] == ["is it open", "yes", "no idea"]
+    assert notes == ()
 
 
 def test_every_check_of_a_run_stands_in_the_page_of_tuning() -> None:
