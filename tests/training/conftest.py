@@ -116,8 +116,23 @@ def pairs() -> list[PreferencePair]:
 
 
 @pytest.fixture(scope="session")
+def swapped(pairs: list[PreferencePair]) -> list[PreferencePair]:
+    """The same pairs with the other side chosen: training on `pairs` makes the loss on them rise."""
+    return [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
+
+
+@pytest.fixture(scope="session")
 def dialogues(pairs: list[PreferencePair]) -> list[Dialogue]:
     return [pair.side("chosen") for pair in pairs]
+
+
+BEST_LOSS: dict[str, Any] = {
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "eval_loss",
+    "greater_is_better": False,
+}
 
 
 class Stages:

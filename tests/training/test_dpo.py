@@ -104,9 +104,8 @@ def test_an_adapter_that_is_trained_on_is_measured_against_itself(
 
 
 def test_swapped_sides_have_the_opposite_margin(
-    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], swapped: list[PreferencePair]
 ) -> None:
-    swapped = [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
     trainer = stages.dpo(tiny_model(), pairs, given={"eval_dataset": {"as": pairs, "swapped": swapped}})
     trainer.train()
     found = trainer.evaluate()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
+from tests.training.conftest import BEST_LOSS
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -254,9 +255,10 @@ def test_a_reference_that_no_loss_reads_is_refused(
         stages.dpo(tiny_model(), pairs, given={"ref_model": tiny_model(seed=1)}, loss_type="simpo")
 
 
-def test_the_best_adapter_is_loaded_by_its_own_name(stages: Any, sft_folder: Path, pairs: list[PreferencePair]) -> None:
+def test_the_best_adapter_is_loaded_by_its_own_name(
+    stages: Any, sft_folder: Path, pairs: list[PreferencePair], swapped: list[PreferencePair]
+) -> None:
     """The reference is called `default`, and lies where loaders look in a checkpoint."""
-    swapped = [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
     trainer = stages.dpo(
         loaded(sft_folder, "policy", "default"),
         pairs,
@@ -264,11 +266,7 @@ def test_the_best_adapter_is_loaded_by_its_own_name(stages: Any, sft_folder: Pat
         model_adapter_name="policy",
         ref_adapter_name="default",
         num_train_epochs=2,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        **BEST_LOSS,
     )
     trainer.train()
     losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}

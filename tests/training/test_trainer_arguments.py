@@ -1,6 +1,7 @@
 """What the transformers Trainer offers beside training: trackers, hub, best checkpoint, early stopping; samples."""
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.conftest import BEST_LOSS
 from transformers import EarlyStoppingCallback, PreTrainedModel
 
 from turnpoint.dialogue import PreferencePair
@@ -17,20 +19,15 @@ ModelFactory = Callable[..., PreTrainedModel]
 
 
 def test_the_best_checkpoint_is_what_is_left(
-    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], swapped: list[PreferencePair]
 ) -> None:
     """Evaluated on swapped sides, so that the first checkpoint is the best."""
-    swapped = [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
     trainer = stages.dpo(
         tiny_model(dtype=torch.float32),
         pairs,
         given={"eval_dataset": swapped},
         num_train_epochs=3,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        **BEST_LOSS,
     )
     trainer.train()
     losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}
@@ -38,18 +35,15 @@ def test_the_best_checkpoint_is_what_is_left(
     assert trainer.evaluate()["eval_loss"] == pytest.approx(losses[2], abs=1e-6)
 
 
-def test_a_run_stops_early(stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair]) -> None:
-    swapped = [pair.model_copy(update={"chosen": pair.rejected, "rejected": pair.chosen}) for pair in pairs]
+def test_a_run_stops_early(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], swapped: list[PreferencePair]
+) -> None:
     trainer = stages.dpo(
         tiny_model(dtype=torch.float32),
         pairs,
         given={"eval_dataset": swapped, "callbacks": [EarlyStoppingCallback(early_stopping_patience=1)]},
         num_train_epochs=10,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_rewards/accuracies",
-        greater_is_better=True,
+        **BEST_LOSS | {"metric_for_best_model": "eval_rewards/accuracies", "greater_is_better": True},
     )
     trainer.train()
     assert trainer.state.global_step < 20
@@ -66,6 +60,39 @@ def test_tensorboard_gets_the_metrics(stages: Any, tiny_model: ModelFactory, pai
     found.Reload()
     steps = [event.step for event in found.Scalars("train/rewards/margins")]
     assert steps == [1, 2]
+
+
+def test_wandb_gets_the_metrics(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    trainer = stages.dpo(tiny_model(dtype=torch.float32), pairs, report_to="wandb")
+    trainer.train()
+    found, settings = dict(wandb.run.summary), dict(wandb.run.config)
+    wandb.finish()
+    assert found["train/rewards/margins"] == logged(trainer)[-1]["rewards/margins"]
+    assert settings["loss_type"] == "sigmoid"
+
+
+def test_trackio_gets_the_metrics(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # read when it is imported
+    pytest.importorskip("trackio")
+    trainer = stages.dpo(tiny_model(dtype=torch.float32), pairs, report_to="trackio")
+    trainer.train()
+    [file] = tmp_path.rglob("*.db")
+    with sqlite3.connect(file) as kept:
+        rows = [json.loads(row) for (row,) in kept.execute("SELECT metrics FROM metrics")]
+    found = [row["train/rewards/margins"] for row in rows if "train/rewards/margins" in row]
+    assert found == [log["rewards/margins"] for log in logged(trainer)]
+
+
+def logged(trainer: Any) -> list[dict[str, Any]]:
+    return [log for log in trainer.state.log_history if "loss" in log]
 
 
 def test_a_run_folder_goes_to_the_hub(
