@@ -14,7 +14,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tests.cli.tiny import save_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig
 from transformers.utils import logging
 
 from turnpoint.errors import CheckpointError, ConfigError
@@ -161,7 +161,7 @@ def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("nobody/nothing is not a valid model identifier\nIf this is a private repository, log in.")
 
     monkeypatch.setattr(load, "reachable", lambda: True)
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", not_there)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", not_there)
     with pytest.raises(CheckpointError) as error:
         load_model("nobody/nothing")
     assert str(error.value) == (f"model nobody/nothing: {NOT_FOUND} (nobody/nothing is not a valid model identifier)")
