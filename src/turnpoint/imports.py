@@ -1,9 +1,13 @@
 """What a user names by where Python finds it: `package.module:name`."""
 
 import importlib
+import inspect
+import sys
 from typing import Any
 
 from turnpoint.errors import ConfigError
+
+_sources: dict[str, str] = {}  # of each module that was imported here, as it was then
 
 
 def is_import_path(name: str) -> bool:
@@ -21,11 +25,23 @@ def imported(path: str, field: str) -> Any:
     Raises:
         ConfigError: nothing of that name can be imported.
     """
-    module, _, attribute = path.partition(":")
+    name, _, attribute = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        known = name in sys.modules
+        module = importlib.import_module(name)
+        if not known:
+            _sources.pop(name, None)
+            _sources[name] = inspect.getsource(module)
+        return getattr(module, attribute)
+    except Exception as error:  # whatever the user's code runs into
+        reason = " ".join(str(error).split())
+        kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
         raise ConfigError(
-            f"{field}: cannot be imported ({error}) (got {path!r}); give package.module:name, found from where Python"
-            " looks for modules"
+            f"{field}: cannot be imported ({kind}{reason}) (got {path!r}); give package.module:name, found from where"
+            " Python looks for modules"
         ) from error
+
+
+def source_of(path: str) -> str | None:
+    """The code of the module of an import path as it was when `imported` imported it; None where others did."""
+    return _sources.get(path.partition(":")[0])

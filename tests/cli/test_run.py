@@ -95,6 +95,22 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(run: Run, rows: Rows, 
         assert same == (interrupted == stage)
 
 
+def test_a_checkpoint_of_other_options_is_not_gone_on_from(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
+    """Done with some options, interrupted at once with others: the next try starts these from the beginning."""
+    stage = {"run": "dpo", "max_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    command = ("run", recipe(tmp_path, model, rows(*[PAIR] * 24), stages={"first": stage}, table=[]))
+    assert run(*command).code == 0
+    runs = tmp_path / "runs"
+    changed = {"first": stage | {"loss_type": "no_such_loss"}}  # stops before its first step
+    recipe(tmp_path, model, rows(*[PAIR] * 24), stages=changed, table=[])
+    ran = run(*command)
+    assert ran.code == 2
+    assert "starts anew: 1 checkpoints of other options are removed" in ran.err
+    assert (runs / "first.begun").exists()
+    assert not list((runs / "first").glob("checkpoint-*"))
+    assert "goes on from" not in run(*command).err
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -1,6 +1,7 @@
 """Images of a row go to the messages that show them, and come out of a file as they went in."""
 
 import base64
+import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,24 @@ def test_whole_conversations_show_the_images_on_both_sides() -> None:
     assert contents(row) == [("# which?", [ONE])]
 
 
+def test_sides_that_repeat_the_prompt_show_its_images() -> None:
+    prompt = [user("<image> which?")]
+    row = {"images": [ONE], "prompt": prompt, **{side: [*prompt, *ANSWERS[side]] for side in ANSWERS}}
+    assert contents(row) == [("# which?", [ONE])]
+
+
+def test_messages_as_json_and_an_empty_list_beside_an_image() -> None:
+    messages = json.dumps([user("what?"), {"role": "assistant", "content": "red"}])
+    [dialogue], _ = load_dialogues([{"messages": messages, "images": [], "image": ONE}])
+    assert dialogue.messages[0].images == (Image(ONE),)
+
+
+def test_pillow_images_of_any_mode_are_kept() -> None:
+    for mode in ("L", "RGBA", "CMYK", "F", "YCbCr"):
+        [(_, [data])] = contents({"prompt": [user("?")], "image": Pillow.new(mode, (2, 2))} | ANSWERS)
+        assert Pillow.open(BytesIO(data)).size == (2, 2)
+
+
 def test_a_side_may_show_what_comes_after_the_fork() -> None:
     later = [*ANSWERS["chosen"], user([PART]), {"role": "assistant", "content": "green"}]
     row = {"prompt": [user([PART])], "images": [ONE, TWO], "chosen": later, "rejected": later[:2] + ANSWERS["rejected"]}
@@ -131,11 +150,25 @@ def test_pairs_about_different_images_are_of_different_dialogues() -> None:
         ),
         (
             {"prompt": [user("?")], "image": "gone.png"},
-            "row 0: prompt[0]: the image cannot be read: No such file or directory (got 'gone.png'); check its path",
+            "row 0: prompt[0]: the image cannot be read: No such file or directory (got 'gone.png'); give a path that"
+            " is seen from the current folder, or data:image/png;base64,…",
         ),
         (
             {"prompt": [user("?")], "image": "https://somewhere/a.png"},
             "row 0: prompt[0]: images are not fetched (got 'https://somewhere/a.png'); download it and give its path",
+        ),
+        (
+            {"prompt": [user("?")], "image": "iVBOR" * 100},
+            f"row 0: prompt[0]: the image cannot be read: File name too long (got '{'iVBOR' * 12}…'); give a path"
+            " that is seen from the current folder, or data:image/png;base64,…",
+        ),
+        (
+            {"prompt": [user("?")], "image": ONE, "images": [TWO]},
+            "row 0: images and image: both hold images; give all of them in images",
+        ),
+        (
+            {"prompt": [user("a <image>")], "image": ONE, "verbatim": True},
+            "row 0: verbatim: (prompt + chosen) holds images, which have no place in plain text; leave verbatim out",
         ),
         (
             {"prompt": [user([PART])]},

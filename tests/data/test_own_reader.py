@@ -20,7 +20,8 @@ def tickets(row):
     if row["kind"] == "wrong":
         return [row["asked"]]
     asked, said = row["asked"], row["said"]
-    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]}
+    messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    return {"messages": messages, "mesages": []} if row["kind"] == "misspelt" else {"messages": messages}
 
 
 NAME = "tickets"
@@ -48,6 +49,19 @@ def test_a_row_or_a_record_is_what_it_returns(source: Any) -> None:
     assert [[m.content for m in each.messages] for each in dialogues] == [["is it open", "yes"], ["hello"]]
     assert [each.source for each in dialogues] == ["tickets.jsonl:1", "tickets.jsonl:2"]
     assert notes == ()
+
+
+def test_columns_that_nothing_reads_are_counted(source: Any) -> None:
+    _, notes = load_dialogues(source({"kind": "misspelt", "asked": "a", "said": "b"}), format="own_readers:tickets")
+    assert [note.split(":")[0] for note in notes] == ["left column 'mesages' unread"]
+
+
+def test_a_module_that_is_no_python_is_one_line(source: Any, tmp_path: Path) -> None:
+    (tmp_path / "own_broken.py").write_text("def read(row)\n    return row\n")
+    with pytest.raises(
+        ConfigError, match=r"cannot be imported \(SyntaxError: expected ':' \(own_broken.py, line 1\)\)"
+    ):
+        load_dialogues(source({"kind": "row"}), format="own_broken:read")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from tests.doctor.builders import assistant, call, found, pair, result, user
 
-from turnpoint.dialogue import PreferencePair
+from turnpoint.dialogue import IMAGE_MARK, Image, Message, PreferencePair
 from turnpoint.doctor import Severity
 from turnpoint.doctor.pairs import (
     Lengths,
@@ -38,6 +38,17 @@ def test_a_pair_turned_round_names_both() -> None:
     rows = [pair("A", "B", source="p:1"), pair("B", "A", source="p:2"), pair("B", "A", prompt="other", source="p:3")]
     finding = found(contradictions(rows))
     assert (finding.severity, finding.rows) == (Severity.ERROR, ("p:1", "p:2"))
+
+
+def test_questions_about_other_images_are_other_questions() -> None:
+    def asked(image: bytes, chosen: str, rejected: str) -> PreferencePair:
+        shown = Message(role="user", content=f"{IMAGE_MARK} is it a cat", images=(Image(image),))
+        return pair(chosen, rejected).model_copy(update={"prompt": (shown,)})
+
+    rows = [asked(b"one", "yes", "no"), asked(b"two", "no", "yes"), asked(b"three", "yes", "no")]
+    assert contradictions(rows) is None
+    assert duplicated_pairs(rows) is None
+    assert contradictions([rows[0], asked(b"one", "no", "yes")]) is not None
 
 
 def test_repeated_pairs_and_prompts() -> None:

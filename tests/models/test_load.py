@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 from turnpoint.errors import CheckpointError, ConfigError
-from turnpoint.models import load, load_model, load_model_and_tokenizer, load_tokenizer
+from turnpoint.models import load, load_model, load_model_and_tokenizer, load_processing_class, load_tokenizer
 
 NOT_FOUND = "not a folder, not a .gguf file, not `demo`, and not on the hub"
 INPUT = torch.tensor([[5, 6, 7, 8]])
@@ -154,6 +155,22 @@ def test_without_the_hub_a_model_of_its_cache_is_loaded(
     model, tokenizer = load_model_and_tokenizer("somebody/tiny")
     assert model.name_or_path == "somebody/tiny"
     assert len(tokenizer) == model.config.vocab_size
+    (stored / "refs" / "older").write_text("1" * 40)
+    other = tmp_path / "older"
+    shutil.copytree(folder, other)
+    (stored / "snapshots" / ("1" * 40)).symlink_to(other)
+    of_older = load_model("somebody/tiny", revision="older").state_dict()
+    assert all(torch.equal(of_older[name], weight) for name, weight in model.state_dict().items())
+    (other / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        load_model("somebody/tiny", revision="older")
+    assert len(load_processing_class("somebody/tiny", revision="older")) == len(tokenizer)
+
+
+def test_a_folder_has_no_revision(folder: Path) -> None:
+    for loader in (load_model, load_processing_class):
+        with pytest.raises(ConfigError, match=r"revision: .* is on this machine and has none \(got 'v1'\)"):
+            loader(str(folder), revision="v1")
 
 
 def test_a_name_that_the_hub_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:

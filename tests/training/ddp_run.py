@@ -9,18 +9,18 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from turnpoint.models import load_model, load_processing_class
 from turnpoint.training import DPOConfig, DPOTrainer
 
 
 def run(folder: Path, name: str, peft_config: LoraConfig | None) -> None:
     trainer = DPOTrainer(
-        AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float64),
+        load_model(str(folder / "model"), dtype="float64"),
         args=DPOConfig(**json.loads((folder / "settings.json").read_text())),
         train_dataset=str(folder / "pairs.json"),
         eval_dataset=str(folder / "pairs.json"),
-        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
+        processing_class=load_processing_class(str(folder / "model")),
         peft_config=peft_config,
     )
     trainer.train()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig
+from tests.training.vision import llava, rows
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
@@ -60,6 +61,7 @@ def test_an_empty_row_runs_the_forwards_of_a_real_one(
     assert forwards == real
 
 
+ADAPTER = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
 OF_ONE = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 16}  # what two have together
 
 
@@ -99,18 +101,41 @@ def test_two_processes_give_the_update_of_one(
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     launch_two(tmp_path)
     assert (tmp_path / "two" / "adapter_model.safetensors").exists()
-
-    adapter = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
-    for name, peft_config in (("full", None), ("adapter", adapter)):
-        two = torch.load(tmp_path / f"{name}.pt")
+    for name, peft_config in (("full", None), ("adapter", ADAPTER)):
         given = {"eval_dataset": pairs[:9], "peft_config": peft_config}
         one = stages.dpo(tiny_model("gpt2"), pairs[:9], given=given, **SETTINGS | loss, **OF_ONE)
-        one.train()
-        one.evaluate()
-        for key, weight in one.model.state_dict().items():
-            torch.testing.assert_close(two["weights"][key], weight, atol=1e-9, rtol=0)
-        assert len(one.state.log_history) == len(two["log"]) == 5
-        for of_one, of_two in zip(one.state.log_history, two["log"], strict=True):
-            values = {key: of_one[key] for key in COMPARED if key in of_one}
-            assert {key: of_two[key] for key in COMPARED if key in of_two} == pytest.approx(values, abs=1e-6)
-        assert "eval_rewards/accuracies" in two["log"][-1]
+        assert_the_same(one, torch.load(tmp_path / f"{name}.pt"), steps=3)
+
+
+def assert_the_same(one: Any, two: dict[str, Any], steps: int) -> None:
+    """Train and evaluate in this process; two processes have done the same."""
+    one.train()
+    one.evaluate()
+    for key, weight in one.model.state_dict().items():
+        torch.testing.assert_close(two["weights"][key], weight, atol=1e-9, rtol=0)
+    assert len(one.state.log_history) == len(two["log"]) == steps + 2
+    for of_one, of_two in zip(one.state.log_history, two["log"], strict=True):
+        values = {key: of_one[key] for key in COMPARED if key in of_one}
+        assert {key: of_two[key] for key in COMPARED if key in of_two} == pytest.approx(values, abs=1e-6)
+    assert "eval_rewards/accuracies" in two["log"][-1]
+
+
+def test_two_processes_that_read_images_give_the_update_of_one(tmp_path: Path, stages: Any) -> None:
+    """The last row of a step may hold no image, here or in the other process, after rows that do."""
+    vision, data = llava(), [each for _ in range(2) for each in rows()][:9]
+    vision.model.save_pretrained(tmp_path / "model")
+    vision.processor.save_pretrained(tmp_path / "model")
+    for i, each in enumerate(data):
+        for n, image in enumerate(each["images"]):
+            image.save(tmp_path / f"{i}-{n}.png")
+        each["images"] = [str(tmp_path / f"{i}-{n}.png") for n in range(len(each["images"]))]
+    (tmp_path / "pairs.json").write_text(json.dumps(data))
+    settings = stages.settings(
+        **SETTINGS, per_device_train_batch_size=2, per_device_eval_batch_size=8, output_dir=str(tmp_path / "two")
+    )
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    launch_two(tmp_path)
+    for name, peft_config in (("full", None), ("adapter", ADAPTER)):
+        given = {"eval_dataset": data, "peft_config": peft_config, "processing_class": vision.processor}
+        one = stages.dpo(llava().model, data, given=given, **SETTINGS, **OF_ONE)
+        assert_the_same(one, torch.load(tmp_path / f"{name}.pt"), steps=3)

@@ -8,16 +8,18 @@ import pytest
 import torch
 from datasets import Dataset, Features, List
 from datasets import Image as ImageFeature
+from peft import LoraConfig
 from PIL import Image as Pillow
 from tests.training.vision import KINDS, Vision, picture, row, rows
 from torch import Tensor
 from torch.nn import functional
+from transformers.image_utils import load_image
 
 from turnpoint.data import load_pairs
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
 from turnpoint.errors import ConfigError, DataError, TemplateError
-from turnpoint.template import Renderer, open_image
-from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from turnpoint.template import Renderer, ensure_tool_template, open_image
+from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, images
 from turnpoint.training.images import image_inputs_of
 from turnpoint.training.pair_examples import PairExample, pair_example
 from turnpoint.tree import build_tree, sequence_logprobs
@@ -50,7 +52,10 @@ def plain_logps(vision: Vision, dialogue: Dialogue) -> Tensor:
     renderer = Renderer(vision.processor)
     images = [open_image(image, "here") for message in dialogue.messages for image in message.images]
     inputs = vision.processor(
-        text=[renderer.text(dialogue)], images=images or None, add_special_tokens=False, return_tensors="pt"
+        text=[renderer.text(dialogue)],
+        images=[images] if images else None,
+        add_special_tokens=False,
+        return_tensors="pt",
     )
     ids = inputs["input_ids"][0]
     tokenized = renderer.tokenize(dialogue)
@@ -58,6 +63,12 @@ def plain_logps(vision: Vision, dialogue: Dialogue) -> Tensor:
     scored = torch.tensor(tokenized.scored())
     logits: Tensor = vision.model(**inputs).logits[0]
     return logits.log_softmax(-1)[scored - 1, ids[scored]]
+
+
+def features() -> Features:
+    """Of the rows, their images encoded as the library does."""
+    plain = [{name: value for name, value in each.items() if name != "images"} for each in rows()]
+    return Features({**Dataset.from_list(plain).features, "images": List(ImageFeature())})
 
 
 def both_sides(pair: PreferencePair) -> tuple[Dialogue, Dialogue]:
@@ -187,7 +198,7 @@ def test_rated_completions_are_mismatched_by_prompt_and_image(tmp_path: Path) ->
     ids = [int(i) for i in beside.rejected.sequence.input_ids[beside.rejected.sequence.scored]]
     assert vision.processor.tokenizer.decode(ids) == "a dog<|im_end|>"
     training.train()
-    assert len(training.state.log_history) > 1
+    assert training.state.log_history[0]["loss"] == pytest.approx(0.5, abs=1e-6)  # policy and reference are one
 
 
 def test_a_data_set_of_images_on_disk_is_tokenised_once(
@@ -217,9 +228,7 @@ def test_a_data_set_of_images_on_disk_is_tokenised_once(
 
 
 def test_a_data_set_of_the_library_with_an_image_column(tmp_path: Path) -> None:
-    plain = [{name: value for name, value in each.items() if name != "images"} for each in rows()]
-    features = Features({**Dataset.from_list(plain).features, "images": List(ImageFeature())})
-    data = Dataset.from_list(rows(), features=features)
+    data = Dataset.from_list(rows(), features=features())
     vision = KINDS["llava"]()
     records = DPOTrainer.tokenize(data, vision.processor, DPOConfig(output_dir=str(tmp_path)))
     assert [len(records[i].chosen.images) for i in range(5)] == [1, 1, 1, 2, 0]
@@ -257,7 +266,7 @@ def test_what_is_cut_ends_before_an_image_that_does_not_fit(tmp_path: Path) -> N
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
     vision = KINDS["llava"]()
-    with pytest.raises(TemplateError, match=r"row 0 \(chosen\): images: .* give the model's processor"):
+    with pytest.raises(TemplateError, match=r"row 0 \(chosen\): images: a tokenizer reads none; name a model"):
         trainer(Vision(vision.model, vision.processor.tokenizer), rows(), tmp_path).train()
     broken = [row("what is it", "a cat", "a dog", [b"no image"])]
     with pytest.raises(DataError, match=r"row 0 \(chosen\): an image of 8 bytes cannot be opened"):
@@ -275,3 +284,120 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
 def test_images_of_other_modes_are_read_as_rgb() -> None:
     [pair], _ = load_pairs([row("what", "a", "b", [Pillow.new("L", (8, 8), 7)])])
     assert open_image(pair.prompt[0].images[0], "here").getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_photographs_stand_upright_as_transformers_loads_them(tmp_path: Path) -> None:
+    photograph = picture(1, (4, 8))
+    exif = photograph.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    photograph.save(tmp_path / "one.jpg", exif=exif)
+    [pair], _ = load_pairs([row("what", "a", "b", [str(tmp_path / "one.jpg")])])
+    found = open_image(pair.prompt[0].images[0], "here")
+    expected = load_image(str(tmp_path / "one.jpg"))
+    assert (found.size, found.tobytes()) == (expected.size, expected.tobytes()) != (photograph.size, b"")
+
+
+def test_an_adapter_evaluated_in_bfloat16(tmp_path: Path) -> None:
+    """LoRA over a model that reads images: its reference is the adapter off; rewards are those of float32 nearly."""
+    found = []
+    for bf16 in (False, True):
+        vision = KINDS["llava"](torch.float32)
+        args = DPOConfig(
+            output_dir=str(tmp_path / str(bf16)),
+            bf16=bf16,
+            max_steps=2,
+            learning_rate=1e-2,
+            per_device_train_batch_size=5,
+            eval_strategy="steps",
+            eval_steps=2,
+            save_strategy="no",
+        )
+        adapter = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
+        training = DPOTrainer(
+            vision.model,
+            args=args,
+            train_dataset=rows(),
+            eval_dataset=rows(),
+            processing_class=vision.processor,
+            peft_config=adapter,
+        )
+        training.train()
+        found.append(training.evaluate()["eval_rewards/margins"])
+    assert found[0] > 0.05
+    assert found[1] == pytest.approx(found[0], rel=0.2)
+
+
+def test_a_stream_of_images_trains_as_the_list_does(tmp_path: Path) -> None:
+    found = []
+    for number, data in enumerate((rows(), Dataset.from_list(rows(), features=features()).to_iterable_dataset())):
+        vision = KINDS["llava"]()
+        settings = {"max_steps": 2, "train_sampling_strategy": "sequential", "precompute_ref_log_probs": False}
+        trainer(vision, data, tmp_path / str(number), **settings).train()
+        found.append(torch.cat([p.detach().flatten() for p in vision.model.parameters()]))
+    assert_same(found[1], found[0], vision)
+
+
+def test_a_stream_whose_images_come_late_is_not_trusted_to_the_tree(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vision = KINDS["llava"]()
+    late = [rows()[4]] * 16 + rows()
+    stream = Dataset.from_list(late, features=features()).to_iterable_dataset()
+    training = trainer(vision, stream, tmp_path, max_steps=1)
+    training.train()
+    assert not training.executor.shared
+    assert "none of the first 16 rows of the stream holds an image to try it on" in caplog.text
+
+
+def test_images_are_tried_wherever_they_stand(tmp_path: Path) -> None:
+    """A model whose images see both ways without saying so is found out behind any number of texts."""
+    vision = KINDS["idefics3"]()
+    inner = vision.model.model.text_model.forward
+
+    def both_ways(*args: Any, attention_mask: Any = None, **options: Any) -> Any:
+        if attention_mask is not None and attention_mask.dim() == 4:
+            attention_mask = attention_mask | attention_mask.transpose(-1, -2)
+        return inner(*args, attention_mask=attention_mask, **options)
+
+    vision.model.model.text_model.forward = both_ways
+    training = trainer(vision, [rows()[4]] * 40 + rows()[:3], tmp_path, max_steps=1)
+    training.train()
+    assert not training.executor.shared
+
+
+def test_a_changed_image_processor_makes_the_reference_anew(tmp_path: Path) -> None:
+    """Tokens are the same, pixels are not."""
+    rewards = []
+    for mean in (0.5, 0.1):
+        vision = KINDS["llava"]()
+        vision.processor.image_processor.image_mean = [mean] * 3
+        training = trainer(vision, rows(), tmp_path, max_steps=1)
+        training.train()
+        rewards.append(training.state.log_history[0]["rewards/chosen"])
+    assert rewards == pytest.approx([0, 0], abs=1e-9)
+
+
+def test_images_whose_tokens_see_each_other_both_ways_are_refused(tmp_path: Path) -> None:
+    """Texts alone train with such a model."""
+    vision = KINDS["llava"]()
+    vision.model.config.text_config.use_bidirectional_attention = "vision"
+    trainer(vision, rows()[4:], tmp_path)
+    with pytest.raises(ConfigError, match="lets the tokens of an image see those after them, which is not trained"):
+        trainer(vision, rows(), tmp_path)
+
+
+def test_sharded_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vision = KINDS["llava"]()
+    monkeypatch.setattr(images, "is_deepspeed_zero3_enabled", lambda: True)
+    with pytest.raises(ConfigError, match=r"holds images, on which weights sharded over processes \(FSDP, ZeRO-3\)"):
+        trainer(vision, rows(), tmp_path)
+
+
+def test_a_tokenizer_whose_template_writes_parts_gets_parts() -> None:
+    """What a user says reaches the model where only texts are read, and the template is kept."""
+    vision = KINDS["idefics3"]()
+    tokenizer = vision.processor.tokenizer
+    tokenizer.chat_template = vision.processor.chat_template
+    assert ensure_tool_template(tokenizer) is None
+    ids = Renderer(tokenizer).prompt_ids([Message(role="user", content="who are you")], ())
+    assert tokenizer.decode(ids) == "<|im_start|>user\nwho are you<|im_end|>\n<|im_start|>assistant\n"

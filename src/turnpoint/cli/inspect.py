@@ -8,7 +8,7 @@ from rich.text import Text
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
-from turnpoint.cli.loading import open_tokenizer, say
+from turnpoint.cli.loading import open_processing_class, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import console, print_json, print_table
 from turnpoint.data import load
@@ -61,13 +61,14 @@ def run(given: Given) -> None:
     loaded = load(data.dataset, format=data.format, split=data.split, limit=data.limit)
     tokenized = None
     if options.model is not None:
-        from turnpoint.template import Renderer
+        from turnpoint.template import Renderer, tokenizer_of
 
-        tokenizer = open_tokenizer(ModelOptions(model=options.model, chat_template=options.chat_template))
+        model = ModelOptions(model=options.model, chat_template=options.chat_template)
+        processing_class = open_processing_class(model)
         records: Sequence[Dialogue | PreferencePair] = loaded.records
-        tokenized = rows_of(with_progress(records, "Tokenising"), Renderer(tokenizer))
+        tokenized = rows_of(with_progress(records, "Tokenising"), Renderer(processing_class))
         if not options.json:
-            _show(tokenized.rows[: options.show or 0], tokenizer)
+            _show(tokenized.rows[: options.show or 0], tokenizer_of(processing_class))
     findings = examine(loaded.records, tokenized, options.max_length)
     if options.json:
         print_json(

@@ -129,10 +129,11 @@ def _check_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
 def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
     """Run a stage from the file of its options, unless it and all before it are done with the same.
 
-    One that was interrupted with the same goes on from its last checkpoint, if it wrote any.
+    One that was interrupted with the same goes on from its last checkpoint, if it wrote any; another one removes what
+    checkpoints there are, so that none is taken for its own.
     """
     from turnpoint.cli.main import run_words
-    from turnpoint.training.run_folder import has_checkpoint
+    from turnpoint.training.run_folder import has_checkpoint, remove_checkpoints
 
     begun, done = (folder.with_name(f"{folder.name}.{state}") for state in ("begun", "done"))
     if _says(done, mark) and (folder.exists() or not writes):
@@ -143,6 +144,10 @@ def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
     if _says(begun, mark) and has_checkpoint(str(folder)):
         say("    was interrupted: goes on from its last checkpoint")
         words += ["--resume_from_checkpoint", "true"]
+    else:
+        removed = remove_checkpoints(str(folder))
+        if removed:
+            say(f"    starts anew: {removed} checkpoints of other options are removed")
     begun.write_text(mark, encoding="utf-8")
     run_words(words)
     begun.replace(done)

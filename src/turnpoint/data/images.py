@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from turnpoint.data.fields import from_json
 from turnpoint.dialogue.images import IMAGE_PARTS, in_parts, payload
 from turnpoint.errors import DataError
 
@@ -24,20 +25,20 @@ def with_images(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     Raises:
         DataError: the row is text, or places and images differ in number.
     """
-    column = next((name for name in _COLUMNS if row.get(name) is not None), None)
-    if column is None:
+    columns = [name for name in _COLUMNS if row.get(name) is not None and row[name] != []]
+    row, given = {name: value for name, value in row.items() if name not in _COLUMNS}, row
+    if not columns:
         return row
-    images = list(row[column]) if isinstance(row[column], list | tuple) else [row[column]]
-    row = {name: value for name, value in row.items() if name not in _COLUMNS}
-    if not images:
-        return row
+    if len(columns) > 1:
+        raise DataError(f"{where}: {' and '.join(columns)}: both hold images; give all of them in images")
+    [column] = columns
+    images = list(given[column]) if isinstance(given[column], list | tuple) else [given[column]]
     prompt = next((name for name in _PROMPTS if row.get(name) is not None), None)
     sides = [name for name in _SIDES if row.get(name) is not None]
-    if all(isinstance(row[name], str) for name in filter(None, [prompt, *sides])):
+    if all(isinstance(row[name], str) and not row[name].startswith("[") for name in filter(None, [prompt, *sides])):
         raise DataError(f"{where}: {column}: a row of plain text cannot hold images; give its texts as messages")
     conversations = {name: _messages(row[name], where, name, column) for name in filter(None, [prompt, *sides])}
-    # Each side with the prompt before it is a conversation of its own, with all the images.
-    ways = [[*filter(None, [prompt]), side] for side in sides] or [[name] for name in conversations]
+    ways = _ways(prompt, sides, conversations)
     tagged = any(_places(message, tags=False) for message in chain.from_iterable(conversations.values()))
     for way in ways:
         if not any(_places(message, tags=not tagged) for name in way for message in conversations[name]):
@@ -57,8 +58,24 @@ def with_images(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return {**row, **filled}
 
 
+def _ways(prompt: str | None, sides: list[str], conversations: Mapping[str, Any]) -> list[list[str]]:
+    """Fields that make a conversation together, each with all the images: a side with the prompt before it.
+
+    Where sides repeat the prompt, as whole conversations do, each field is one by itself.
+    """
+    if not sides:
+        return [[name] for name in conversations]
+    begin = [conversations[side][0] for side in sides if conversations[side]]
+    repeated = not any((first.get("role") or first.get("from")) in ("assistant", "gpt") for first in begin)
+    if prompt is None or repeated:
+        return [[name] for name in conversations]
+    return [[prompt, side] for side in sides]
+
+
 def _messages(value: Any, where: str, field: str, column: str) -> list[Mapping[str, Any]]:
     """The messages of a field; a prompt that is text is a user message, a side that is text an answer."""
+    if isinstance(value, str) and value.startswith("["):
+        value = from_json(value, where, field)
     if isinstance(value, str):
         return [{"role": "user" if field in _PROMPTS else "assistant", "content": value}]
     entries = [value] if isinstance(value, Mapping) else value

@@ -21,8 +21,7 @@ from turnpoint.data.files import (
     nearest,
 )
 from turnpoint.data.hub import given_rows
-from turnpoint.data.images import with_images
-from turnpoint.data.readers import Reader, keys_of, reader_named, recognise
+from turnpoint.data.readers import Reader, code_of, keys_of, read_row, reader_named, recognise
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError, DataError
 
@@ -118,10 +117,10 @@ class Source:
 
         None where only reading them all would tell.
         """
-        if self._found.files:
-            return content_hash(self._found.files, self.limit)
-        fingerprint: str | None = getattr(self._found.rows, "_fingerprint", None)
-        return fingerprint
+        code = code_of(self.format)
+        found = content_hash(self._found.files, self.limit) if self._found.files else None
+        found = found or getattr(self._found.rows, "_fingerprint", None)
+        return None if code is None or found is None else found + code
 
     @property
     def size(self) -> int | None:
@@ -277,13 +276,7 @@ def _read(row: Row, changes: Changes, *, reader: Reader, first: str) -> Dialogue
         began = "" if row.where == first else f", which the rows from {first} on have; one source holds one format"
         needed = f"{', '.join(reader.needs)} (format {reader.format})"
         raise DataError(f"{row.where}: found keys: {keys_of(values)}; needed: {needed}{began}")
-    values = with_images(values, row.where) if reader.takes is not None else values
-    record = reader.read(values, row.where, changes)
-    known = set(values) if reader.takes is None else {*reader.needs, *reader.takes}
-    for key in values:
-        if key not in known and values[key] is not None:
-            changes.add(f"left column {key!r} unread", row.where)
-    return record
+    return read_row(reader, values, row.where, changes)
 
 
 def _mapping(row: Row) -> Mapping[str, Any]:

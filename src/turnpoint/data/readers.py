@@ -1,7 +1,5 @@
 """The table of formats: how each is recognised, and what reads it."""
 
-import inspect
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +8,7 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.images import with_images
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.imports import imported, is_import_path
+from turnpoint.imports import imported, is_import_path, source_of
 
 
 class Reader(NamedTuple):
@@ -74,10 +72,11 @@ def reader_named(format: str) -> Reader:
 
 
 def code_of(format: str | None) -> str | None:
-    """The code of the module that holds a reader of the user's own; None for other formats."""
-    if format is None or not is_import_path(format):
-        return None
-    return inspect.getsource(sys.modules[imported(format, "format").__module__])
+    """The code of the module that holds a reader of the user's own, "" for other formats.
+
+    None where it cannot be told: the module was imported before, so what is in memory may be older than its file.
+    """
+    return source_of(format) if format is not None and is_import_path(format) else ""
 
 
 def _own(path: str) -> Reader:
@@ -98,10 +97,21 @@ def _own(path: str) -> Reader:
                 f"{where}: the reader {path} must return a row, a Dialogue or a PreferencePair (got"
                 f" {type(made).__name__})"
             )
-        made = with_images(made, where)
-        return recognise(made, f"{where} (by {path})").read(made, where, changes)
+        return read_row(recognise(made, f"{where} (by {path})"), made, where, changes)
 
     return Reader(path, (), None, lambda row: True, read)
+
+
+def read_row(reader: Reader, row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue | PreferencePair:
+    """Read a row and count the columns that nothing reads."""
+    if reader.takes is None:
+        return reader.read(row, where, changes)
+    row = with_images(row, where)
+    record = reader.read(row, where, changes)
+    for key in row:
+        if key not in reader.needs and key not in reader.takes and row[key] is not None:
+            changes.add(f"left column {key!r} unread", where)
+    return record
 
 
 def recognise(row: Mapping[str, Any], where: str) -> Reader:

@@ -13,6 +13,9 @@ from typing import Any
 IMAGE_MARK = "\ufffc"
 """Stands in a content for an image: Unicode's own placeholder for an object in a text."""
 
+_SHOWN = 60  # characters of a value, in errors
+_MODES_OF_PNG = ("1", "L", "LA", "I", "P", "RGB", "RGBA")
+
 IMAGE_PARTS = ("image", "image_url")
 """Types of content parts that are images; their payload, if they have one, is the value of the key of that name."""
 
@@ -61,11 +64,19 @@ def as_image(raw: Any) -> Image:
     if isinstance(raw, str | Path):
         return _of_name(str(raw))
     if callable(getattr(raw, "save", None)):
-        buffer = BytesIO()
-        raw.save(buffer, format="PNG")
-        return Image(buffer.getvalue())
+        return _of_pillow(raw)
     given = "no image; the row gives none for it in `images`" if raw is None else type(raw).__name__
     raise ValueError(f"an image must be an image of Pillow, bytes, a path or a data URL (got {given})")
+
+
+def _of_pillow(raw: Any) -> Image:
+    """Its pixels as PNG, and the file it was opened from, if it was."""
+    buffer = BytesIO()
+    try:
+        (raw if raw.mode in _MODES_OF_PNG else raw.convert("RGB")).save(buffer, format="PNG")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"an image cannot be read: {' '.join(str(error).split())}") from None
+    return Image(buffer.getvalue(), str(getattr(raw, "filename", "")) or None)
 
 
 def _of_name(name: str) -> Image:
@@ -74,12 +85,18 @@ def _of_name(name: str) -> Image:
             return Image(base64.b64decode(name.partition("base64,")[2], validate=True))
         except binascii.Error as error:
             raise ValueError(f"the data URL of an image must hold base64: {error} (got {name:.60}…)") from None
+    name = name.removeprefix("file://")
+    shown = repr(name) if len(name) <= _SHOWN else repr(name[:_SHOWN] + "…")
     if "://" in name:
-        raise ValueError(f"images are not fetched (got {name!r}); download it and give its path")
+        raise ValueError(f"images are not fetched (got {shown}); download it and give its path")
     try:
         return Image(Path(name).expanduser().read_bytes(), name)
-    except OSError as error:
-        raise ValueError(f"the image cannot be read: {error.strerror} (got {name!r}); check its path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"the image cannot be read: {reason} (got {shown}); give a path that is seen from the current folder, or"
+            " data:image/png;base64,…"
+        ) from None
 
 
 def holds_images(content: Any) -> bool:
@@ -103,11 +120,16 @@ def content_and_images(parts: list[Mapping[str, Any]]) -> tuple[str, list[Image]
             images.append(as_image(payload(part)))
             texts.append(IMAGE_MARK)
             continue
-        text = str(part.get("text", part.get("value", "")))
+        text = text_of(part)
         if IMAGE_MARK in text:
             raise ValueError("the text beside an image holds U+FFFC, which stands for an image here; take it out")
         texts.append(text)
     return "".join(texts), images
+
+
+def text_of(part: Mapping[str, Any]) -> str:
+    """What a text part says."""
+    return str(next((part[key] for key in ("text", "value") if part.get(key) is not None), ""))
 
 
 def payload(part: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, holds_images, in_parts
+from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, holds_images, in_parts, text_of
 from turnpoint.dialogue.kinds import Decision
 from turnpoint.errors import DataError
 
@@ -122,7 +122,7 @@ class Message(_Frozen):
     @classmethod
     def _text(cls, raw: Any, info: Any) -> Any:
         if isinstance(raw, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in raw):
-            return "".join(str(part.get("text", part.get("value", ""))) for part in raw)
+            return "".join(map(text_of, raw))
         if raw is not None and not isinstance(raw, str) and info.data.get("role") == "tool":
             return json.dumps(raw, ensure_ascii=False)
         return raw
@@ -350,6 +350,8 @@ def _tools(raw: Any) -> Any:
 def _check_verbatim(messages: Sequence[Message], field: str) -> None:
     """Only the last message of a verbatim text is scored, and only contents are written."""
     last = messages[-1]
+    if any(message.images for message in messages):
+        raise ValueError(f"verbatim: {field} holds images, which have no place in plain text; leave verbatim out")
     if last.role != "assistant":
         raise ValueError(
             f"verbatim: {field}[-1] must be the assistant's, since it is what a verbatim row teaches (got role"

@@ -124,10 +124,15 @@ def repeats(keyed: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def said(messages: Sequence[Message]) -> str:
-    """What a model would read of messages, as one text."""
+    """What a model would read of messages, as one text; images as hashes."""
     return "\n".join(
         " ".join(
-            [message.role, message.content or "", *(f"{call.name} {call.arguments}" for call in message.tool_calls)]
+            [
+                message.role,
+                message.content or "",
+                *(image.digest.hex() for image in message.images),
+                *(f"{call.name} {call.arguments}" for call in message.tool_calls),
+            ]
         )
         for message in messages
     )

@@ -69,6 +69,8 @@ def load_model(
         _check_quantisation(quantization_config)
         options["quantization_config"] = quantization_config
     source = _resolve(name, options.get("revision"))
+    if Path(source).is_dir():
+        options.pop("revision", None)  # that of a copy of the hub's, found by it; its base has others
     options |= {"dtype": DTYPES[dtype], "attn_implementation": attn_implementation}
     options["trust_remote_code"] = trust_remote_code
     try:
@@ -107,7 +109,10 @@ def load_processing_class(
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     source = _resolve(name, revision)
     try:
-        base = _base_of_adapter(name, source) if (Path(source) / "adapter_config.json").is_file() else source
+        is_adapter = (Path(source) / "adapter_config.json").is_file()
+        base = _base_of_adapter(name, source) if is_adapter else source
+        if Path(source).is_dir():
+            options.pop("revision")
         config = AutoConfig.from_pretrained(loadable_name(base), **options)
         if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
             return AutoProcessor.from_pretrained(source, **options)
@@ -183,7 +188,9 @@ def loadable_name(name: str) -> str:
 
 def _resolve(name: str, revision: str | None = None) -> str:
     """What transformers loads from: a folder, or a hub name where the hub can be reached."""
-    name = loadable_name(name)
+    local, name = name, loadable_name(name)
+    if revision is not None and Path(name).is_dir():
+        raise ConfigError(f"revision: {local} is on this machine and has none (got {revision!r}); leave it out")
     if Path(name).is_dir() or reachable():
         return name
     try:

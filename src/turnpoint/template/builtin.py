@@ -20,7 +20,7 @@ def chatml_tools() -> str:
 def ensure_tool_template(tokenizer: PreTrainedTokenizerBase | ProcessorMixin) -> str | None:
     """Give a tokenizer whose ChatML template has no tools the built-in template; it is saved with the tokenizer.
 
-    A processor keeps its template, which writes images.
+    A processor keeps its template, which writes images, and so does its tokenizer.
 
     The system message that the model's own template writes where a dialogue has none is kept for dialogues without
     tools, so that these render as before.
@@ -40,6 +40,8 @@ def ensure_tool_template(tokenizer: PreTrainedTokenizerBase | ProcessorMixin) ->
     ):
         return None
     engine = Engine(tokenizer)
+    if engine.in_parts:
+        return None
     asked = engine.render([{"role": "user", "content": "hello"}], (), engine.name, refusing=False)
     default = _SYSTEM_BLOCK.match(asked)
     head = f"{{%- set default_system = {json.dumps(default[1], ensure_ascii=False)} %}}\n" if default else ""

@@ -46,15 +46,31 @@ class Engine:
 
     Args:
         tokenizer: of the model.
-        chat_template: of a processor, whose contents are lists of parts; None for that of the tokenizer.
+        chat_template: of a processor; None for that of the tokenizer.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.chat_template = chat_template or tokenizer.chat_template
-        self._in_parts = chat_template is not None
+        self._of_processor = chat_template is not None
         self._where = tokenizer.name_or_path or type(tokenizer).__name__
         self.name = f"the chat template of {self._where}"
+
+    @cached_property
+    def in_parts(self) -> bool:
+        """Whether contents are handed over as lists of parts: to a processor, and where a template drops texts."""
+        asks = [{"role": "user", "content": _WORD}]
+        if self._of_processor or not self.chat_template:
+            return self._of_processor
+        written = (self._said(messages) for messages in (asks, [_with_parts(message) for message in asks]))
+        return [_WORD in text for text in written] == [False, True]
+
+    def _said(self, messages: Sequence[dict[str, Any]]) -> str:
+        """A rendering, "" where the template fails."""
+        try:
+            return self._render(messages, (), self._where, refusing=False)
+        except TemplateError:
+            return ""
 
     def render(
         self,
@@ -77,15 +93,26 @@ class Engine:
         Raises:
             TemplateError: there is no template, or it fails.
         """
+        messages = [_with_parts(message) for message in messages] if self.in_parts else messages
+        return self._render(messages, tools, where, generation=generation, refusing=refusing)
+
+    def _render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[Tool],
+        where: str,
+        *,
+        generation: bool = False,
+        refusing: bool = True,
+    ) -> str:
         offered = [tool.openai() for tool in tools] or None
         if not self.chat_template:
             raise TemplateError(
                 f"{where}: {self.tokenizer.name_or_path or 'the tokenizer'} has no chat template;"
                 " pass one with --chat_template FILE, or use text rows (prompt and completion)"
             )
-        given = self.chat_template if self._in_parts else None
+        given = self.chat_template if self._of_processor else None
         template = given if refusing else _NO_REFUSAL + self.tokenizer.get_chat_template(given, offered)
-        messages = [_with_parts(message) for message in messages] if self._in_parts else messages
         try:
             text = self.tokenizer.apply_chat_template(
                 list(messages), tools=offered, chat_template=template, add_generation_prompt=generation, tokenize=False

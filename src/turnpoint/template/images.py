@@ -58,6 +58,8 @@ class ImageTokens:
             TemplateError: the template does not write one token for each image, or the processor writes tokens that
                 depend on more than the image.
         """
+        if images and len(set(getattr(self._processor, "image_token_ids", None) or ())) > 1:
+            raise TemplateError(f"{where}: {self._name} has several image tokens; such models are not trained here")
         token_id = self._processor.tokenizer.convert_tokens_to_ids(self._token) if self._token else None
         written = sum(token == token_id for token in input_ids)
         if written != len(images):
@@ -90,20 +92,22 @@ class ImageTokens:
         return self._tokens(str(self._token), [open_image(image, "an image")])
 
     def _tokens(self, text: str, images: Sequence[Any]) -> list[int]:
-        return list(self._processor(text=[text], images=images, add_special_tokens=False)["input_ids"][0])
+        # A list within a list, as processors call it for a chat template: some treat several images otherwise.
+        return list(self._processor(text=[text], images=[images], add_special_tokens=False)["input_ids"][0])
 
 
 def open_image(image: Image, where: str) -> Any:
-    """The image as Pillow's, in RGB.
+    """The image as Pillow's, upright and in RGB, as transformers loads it.
 
     Raises:
         DataError: Pillow cannot open it.
     """
     from PIL import Image as Pillow
+    from PIL import ImageOps
 
     try:
-        return Pillow.open(BytesIO(image.data)).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+        return ImageOps.exif_transpose(Pillow.open(BytesIO(image.data))).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         raise DataError(
             f"{where}: an image of {len(image.data)} bytes cannot be opened ({' '.join(str(error).split())}); give a"
             " PNG or JPEG"

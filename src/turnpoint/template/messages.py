@@ -28,7 +28,7 @@ def template_messages(messages: Sequence[Message], form: CallForm) -> list[dict[
     waiting: list[tuple[ToolCall, str]] = []  # calls without a result, with the id they are rendered with
     counted = 0
     for message in messages:
-        entry = message.openai() | {"content": message.content or ""}  # images as marks
+        entry = message.model_copy(update={"images": ()}).openai()  # images as marks
         if message.tool_calls:
             waiting = []
             for call, rendered in zip(message.tool_calls, entry["tool_calls"], strict=True):

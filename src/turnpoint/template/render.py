@@ -47,8 +47,8 @@ class Renderer:
             return "".join(message.content or "" for message in dialogue.messages) + (self.tokenizer.eos_token or "")
         if self._images is None and any(message.images for message in dialogue.messages):
             raise TemplateError(
-                f"{_source(dialogue)}: images: a tokenizer reads none; give the model's processor:"
-                " processing_class=AutoProcessor.from_pretrained(...)"
+                f"{_source(dialogue)}: images: a tokenizer reads none; name a model that reads images, or give its"
+                " processor as processing_class in Python"
             )
         messages = self._plain(dialogue.messages, dialogue.tools, _source(dialogue))
         text = self._engine.render(messages, dialogue.tools, _source(dialogue))

@@ -47,13 +47,16 @@ def attend_as_fits(model: nn.Module, accelerator: Accelerator) -> None:
         keep_freed_memory()
         if not attend_along_tree(bare):
             logger.info("attention along the token tree does not fit this model; it attends as it is configured to")
-    elif bare.device.type == "cuda" and not _reads_images(bare):  # elsewhere an engine will put it there, in parts
+    elif bare.device.type == "cuda" and not has_image_encoder(bare):  # elsewhere an engine will put it there, in parts
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(accelerator.mixed_precision, bare.dtype)
         with accelerator.autocast():
             if not attend_by_blocks(bare, half):
                 logger.info("FlexAttention does not fit this model or GPU; it attends as it is configured to")
 
 
-def _reads_images(bare: Any) -> bool:
-    """Whether its configuration is of more than a text model, whose image encoder would get the tree's mask too."""
+def has_image_encoder(bare: Any) -> bool:
+    """Whether the configuration of a model of transformers is of more than a text model.
+
+    Its encoder would get the tree's mask too, and rows without images do not run it.
+    """
     return bool(bare.config.get_text_config() is not bare.config)

@@ -358,7 +358,9 @@ class DPOTrainer(StageTrainer[PairExample]):
         """What the reference says of the pairs, once all of it is in the cache."""
         dtype = next(model.parameters()).dtype
         autocast = {"fp16": "float16", "bf16": "bfloat16"}.get(self.accelerator.mixed_precision, dtype)
-        key = Key(weights, f"{pairs.records.facts.content} {pairs.key}", f"{autocast} over {dtype}")
+        facts = pairs.records.facts
+        data = f"{facts.content} {pairs.key} {facts.settings.get('processor', '')}".rstrip()
+        key = Key(weights, data, f"{autocast} over {dtype}")
         counts = pairs.counts()
         with self.accelerator.local_main_process_first():
             cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype)

@@ -1,15 +1,20 @@
 """Images on their way into a model: sequences with the keys of their images, and the inputs made of a row's images."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import TrainingArguments
+from transformers.integrations import is_deepspeed_zero3_enabled, is_fsdp_enabled
 
 from turnpoint.dialogue import Image
+from turnpoint.errors import ConfigError
 from turnpoint.template import TokenizedDialogue, open_image
 from turnpoint.tree import ScoredSequence, SequenceImage, image_key, with_keys
 from turnpoint.tree.build import Indexes
+from turnpoint.tree.forward import bare_model
 
 ImageInputsOf: TypeAlias = Callable[[tuple[Image, ...]], Mapping[str, Tensor]]
 """Images of a row, in order -> what a model's forward takes of them."""
@@ -27,10 +32,37 @@ def image_inputs_of(processor: Any) -> ImageInputsOf:
     def inputs(images: tuple[Image, ...]) -> Mapping[str, Tensor]:
         opened = [open_image(image, "a row") for image in images]
         text = processor.image_token * len(images)
-        found = processor(text=[text], images=opened, add_special_tokens=False, return_tensors="pt")
+        found = processor(text=[text], images=[opened], add_special_tokens=False, return_tensors="pt")
         return {name: value for name, value in found.items() if name not in _OF_TOKENS}
 
     return inputs
+
+
+def check_can_read_images(model: nn.Module, config: TrainingArguments, stage: str) -> None:
+    """Refuse images where they would not be trained on exactly.
+
+    Args:
+        model: that is trained.
+        config: settings of its stage.
+        stage: name of the trainer, for errors.
+
+    Raises:
+        ConfigError: the tokens of an image see each other both ways, which no tree of what came before can hold; or
+            weights are sharded over processes, which have to run the same modules, while a row without images runs no
+            image encoder.
+    """
+    bare = bare_model(model)
+    both_ways = getattr(bare.config.get_text_config(), "use_bidirectional_attention", None)
+    if both_ways or "token_type_ids" in inspect.signature(bare.forward).parameters:
+        raise ConfigError(
+            f"{stage}: model: {type(bare).__name__} lets the tokens of an image see those after them, which is not"
+            " trained here; take a model that reads from left to right, such as LLaVA, Idefics3, SmolVLM or Qwen2-VL"
+        )
+    if config.fsdp or is_fsdp_enabled() or is_deepspeed_zero3_enabled():
+        raise ConfigError(
+            f"{stage}: train_dataset: holds images, on which weights sharded over processes (FSDP, ZeRO-3) are not"
+            " trained here; use DDP"
+        )
 
 
 def scored_sequence(dialogue: TokenizedDialogue, scored: Indexes, inputs: ImageInputsOf | None) -> ScoredSequence:

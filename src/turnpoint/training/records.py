@@ -41,7 +41,7 @@ OTHERS = {
 }
 
 
-IMAGES = pa.list_(pa.binary())
+IMAGES = pa.list_(pa.large_binary())  # offsets of 64 bits
 _NUMBERS_OF_IMAGE = 3
 
 
@@ -182,10 +182,10 @@ class Tokenized(Sequence[Any]):
         nameless = np.asarray([name == "" for name in encoded.dictionary.to_pylist()], dtype=bool)[numbers]
         return np.where(nameless, len(numbers) + np.arange(len(numbers)), numbers)
 
-    @property
-    def have_images(self) -> bool:
-        """Whether there is an image in any of them."""
-        return any(len(chunk.values) for chunk in self._columns["images"].chunks)
+    def with_images(self) -> NDArray[np.int64]:
+        """Indexes of the records that hold an image, increasing."""
+        counts = [chunk.value_lengths().to_numpy() for chunk in self._columns["images"].chunks]
+        return np.flatnonzero(np.concatenate([*counts, np.empty(0, np.int32)]))
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """The weights or the margins of all records, NaN where one has none, [N]."""

@@ -143,6 +143,14 @@ def has_checkpoint(output_dir: str) -> bool:
     return bool(_complete_checkpoints(output_dir))
 
 
+def remove_checkpoints(output_dir: str) -> int:
+    """Remove the checkpoints of a run folder, complete or not, and count them."""
+    found = [folder for folder in Path(output_dir).glob("checkpoint-*") if folder.is_dir()]
+    for folder in found:
+        shutil.rmtree(folder)
+    return len(found)
+
+
 def _complete_checkpoints(output_dir: str) -> list[Path]:
     return [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{_STATE}")]
 

@@ -32,7 +32,6 @@ from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.files import Row
-from turnpoint.data.readers import code_of
 from turnpoint.dialogue import Dialogue, Image, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.progress import with_progress
@@ -44,7 +43,8 @@ from turnpoint.workers import cores_of_machine, cores_of_rank, map_in_order
 logger = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 64  # that a process reads and tokenises
-_ROWS_TOGETHER = 4096  # in one piece of the file
+_ROWS_TOGETHER = 4096  # in one piece of the file, or
+_BYTES_TOGETHER = 1 << 28
 _SOURCES_NAMED = 5  # for each reason
 _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
 
@@ -142,16 +142,7 @@ def tokenize(
         making = Making(source, how)
         pieces = _joined(making.pieces(how.processes or cores_of_rank(), counted))
         return Tokenized(pa.Table.from_batches(pieces, making.schema), making.facts, how.kind, how.image_inputs)
-    key = [
-        how.kind.name,
-        content,
-        source.format,
-        code_of(source.format),
-        source.split,
-        source.limit,
-        how.settings,
-        _code(),
-    ]
+    key = [how.kind.name, content, source.format, source.split, source.limit, how.settings, _code()]
     entry = cache_folder() / "tokenized" / digest([_as_json(key)])
     with first():
         if entry.exists() and _is_whole(entry, how.kind):
@@ -303,7 +294,7 @@ def _joined(pieces: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     together: list[pa.RecordBatch] = []
     for piece in pieces:
         together.append(piece)
-        if sum(map(len, together)) >= _ROWS_TOGETHER:
+        if sum(map(len, together)) >= _ROWS_TOGETHER or sum(each.nbytes for each in together) >= _BYTES_TOGETHER:
             yield pa.concat_batches(together)
             together = []
     if together:

@@ -27,7 +27,6 @@ from transformers import (
     Trainer,
     TrainerControl,
 )
-from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
@@ -38,9 +37,10 @@ from turnpoint.template import ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
 from turnpoint.training.callbacks import LastLog, MetricsFile, ProgressBar
 from turnpoint.training.configs import StageConfig
-from turnpoint.training.device import attend_as_fits, row_limits
+from turnpoint.training.device import attend_as_fits, has_image_encoder, row_limits
 from turnpoint.training.executor import Executor, Stage, Tally
 from turnpoint.training.experts import auxiliary_weight
+from turnpoint.training.images import check_can_read_images
 from turnpoint.training.model_card import RunFacts
 from turnpoint.training.policy import (
     check_base_is_kept,
@@ -66,6 +66,7 @@ from turnpoint.training.stage_data import StageData, tokenized_for, tokenizing
 from turnpoint.training.stream import Stream, StreamSteps
 from turnpoint.tree import ScoredSequence
 from turnpoint.tree.build import sort_key
+from turnpoint.tree.forward import bare_model
 from turnpoint.tree.head import head_is_last
 from turnpoint.tree.support import Sharing, check_sharing
 
@@ -123,8 +124,9 @@ class StageTrainer(Trainer, Generic[Example]):
         if self.config.disable_dropout:
             disable_dropout(model)
         self._data: StageData[Example] = StageData(
-            type(self).__name__, self.config, self.kind_of(self.config), processing_class, self._examples
+            type(self).__name__, self.config, self.kind_of(self.config), processing_class, self._examples_of
         )
+        self._start = model
         self.data_report = self._data.report
         self.run_settings: dict[str, Any] = {name: how[name] for name in _OF_LOADING if name in how}
         self.trained = False
@@ -137,7 +139,7 @@ class StageTrainer(Trainer, Generic[Example]):
         make_output_folder(str(self.config.output_dir))  # not before: data that stops a run leaves no folder behind
         super().__init__(
             model=model,
-            args=_one_batch_a_step(self.config),
+            args=_one_batch_a_step(self.config, model),
             data_collator=list,
             train_dataset=train_examples,
             eval_dataset=eval_examples,
@@ -145,7 +147,6 @@ class StageTrainer(Trainer, Generic[Example]):
             callbacks=callbacks,
             optimizers=optimizers,
         )
-        self._check_images_unsharded()
         self._set_up_callbacks()
         auxiliary = auxiliary_weight(model, self.config.router_aux_loss_coef)
         limits = row_limits(self.config.max_tokens_per_row, self.args.device)
@@ -454,17 +455,37 @@ class StageTrainer(Trainer, Generic[Example]):
         """Compare the token tree with plain sequences on short items among the first; say so when they differ."""
         known = [each.longest if isinstance(each, Examples) else self.config.max_length for each in sets]
         longest = None if None in known else max(filter(None, known))
-        first = sets[0] if isinstance(sets[0], Examples) else sets[0].one_pass(0)
-        sequences = [self.stage.sequences(item) for item in islice(first, _PROBE_AMONG)]
-        shortest = sorted(sequences, key=_without_images_last)[: 2 // self.stage.sequences_per_item]
+        sequences, lacking = self._tried(sets[0])
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
-            sharing = check_sharing(model, [each for item in shortest for each in item], longest_sequence=longest)
+            sharing = check_sharing(model, sequences, longest_sequence=longest)
+        if sharing.shared and lacking:
+            sharing = Sharing(False, lacking)
         if sharing.shared and self.executor.auxiliary:
             sharing = Sharing(False, "the auxiliary loss of the experts is that of plain sequences")
         if not sharing.shared:
             logger.warning("the token tree is off, every sequence runs by itself: %s", sharing.reason)
         return sharing.shared
+
+    def _tried(self, items: Examples[Example] | Stream[Example]) -> tuple[list[ScoredSequence], str]:
+        """Sequences that tell whether the tree holds: short ones of the first, without images and with two different.
+
+        Returns:
+            They, and what could not be tried, empty where nothing.
+        """
+        if isinstance(items, Examples):
+            with_images = items.records.with_images()[:_PROBE_AMONG].tolist()
+            first = [items[i] for i in sorted({*range(min(_PROBE_AMONG, len(items))), *with_images})]
+        else:
+            first = list(islice(items.one_pass(0), _PROBE_AMONG))
+        by_images: dict[tuple[int, ...], list[Sequence[ScoredSequence]]] = {}
+        for sequences in sorted((self.stage.sequences(item) for item in first), key=_longest):
+            by_images.setdefault(tuple(image.key for each in sequences for image in each.images), []).append(sequences)
+        plain = by_images.pop((), [])[: 2 // self.stage.sequences_per_item]
+        shown = [each[0] for each in by_images.values()][:2]
+        reads = isinstance(self.processing_class, ProcessorMixin) and isinstance(items, Stream)
+        lacking = f"none of the first {len(first)} rows of the stream holds an image to try it on"
+        return [each for item in (*plain, *shown) for each in item], lacking if reads and not shown else ""
 
     def _logprobs(
         self, model: nn.Module, items: Sequence[Example], wanted: NDArray[np.int64]
@@ -531,18 +552,11 @@ class StageTrainer(Trainer, Generic[Example]):
         if str(processing_class.chat_template).endswith(chatml_tools()):
             self.data_report.general.append(_TEMPLATE_NOTE)
 
-    def _check_images_unsharded(self) -> None:
-        """Refuse an engine whose processes have to run the same modules: a row without images runs no image encoder.
-
-        Raises:
-            ConfigError: weights are sharded, and the model may read images.
-        """
-        if isinstance(self.processing_class, ProcessorMixin) and (self.is_fsdp_enabled or is_deepspeed_zero3_enabled()):
-            raise ConfigError(
-                f"{type(self).__name__}: processing_class: reads images, which weights sharded over processes (FSDP,"
-                f" ZeRO-3) are not trained on here (got {type(self.processing_class).__name__}); use DDP, or ZeRO-1 or"
-                " 2, or for data without images the tokenizer"
-            )
+    def _examples_of(self, records: Tokenized) -> Examples[Example]:
+        """What the stage trains on, once it is known that the model can read it."""
+        if len(records.with_images()):
+            check_can_read_images(self._start, self.config, type(self).__name__)
+        return self._examples(records)
 
     def _set_up_callbacks(self) -> None:
         """Metrics go to a file; progress goes to the terminal, and nothing to standard output."""
@@ -559,18 +573,22 @@ def _checked_config(args: StageConfig, wanted: type[StageConfig]) -> StageConfig
     return args
 
 
-def _one_batch_a_step(config: StageConfig) -> StageConfig:
-    """The settings that the transformers Trainer gets: its batch is a whole step, so it accumulates nothing."""
+def _one_batch_a_step(config: StageConfig, model: nn.Module) -> StageConfig:
+    """The settings that the transformers Trainer gets: its batch is a whole step, so it accumulates nothing.
+
+    A row without images leaves the weights of an image encoder out, which DDP then has to look for.
+    """
     args = config.with_one_batch_a_step()
+    args.ddp_find_unused_parameters = args.ddp_find_unused_parameters or has_image_encoder(bare_model(model))
     if args.n_gpu > 1:
         logger.warning("%d GPUs are visible and one is used; start with torchrun or accelerate launch", args.n_gpu)
         args._n_gpu = 1
     return args
 
 
-def _without_images_last(sequences: Sequence[ScoredSequence]) -> tuple[bool, int]:
-    """Sorts items with images before others, and each by their longest sequence."""
-    return not any(each.images for each in sequences), max(len(each.input_ids) for each in sequences)
+def _longest(sequences: Sequence[ScoredSequence]) -> int:
+    """Tokens of the longest sequence of an item."""
+    return max(len(each.input_ids) for each in sequences)
 
 
 def _sort_keys(sequences: Sequence[ScoredSequence]) -> list[bytes]:

@@ -71,19 +71,9 @@ def is_chain(tree: TokenTree) -> bool:
 
 
 def _of_images(bare: Any, ids: Tensor, images: ImageInputs) -> dict[str, Tensor]:
-    """What the forward takes of images; models that place them in two dimensions are told which tokens they are.
-
-    Raises:
-        ConfigError: the tokens of an image see each other both ways, which no tree of what came before can hold.
-    """
-    parameters = inspect.signature(bare.forward).parameters
-    if "token_type_ids" in parameters:
-        raise ConfigError(
-            f"model: {type(bare).__name__} lets the tokens of an image see those after them, which is not trained here;"
-            " take a model that reads from left to right, such as LLaVA, Idefics3, SmolVLM or Qwen2-VL"
-        )
+    """What the forward takes of images; models that place them in two dimensions are told which tokens they are."""
     weight = bare.get_input_embeddings().weight
     inputs = {name: each.to(weight.device) for name, each in images().items()}
-    if "mm_token_type_ids" in parameters:
+    if "mm_token_type_ids" in inspect.signature(bare.forward).parameters:
         inputs["mm_token_type_ids"] = (ids == bare.config.image_token_id).to(torch.int32)
     return inputs
