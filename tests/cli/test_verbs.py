@@ -11,7 +11,8 @@ import yaml
 from peft import AutoPeftModelForCausalLM
 from safetensors.torch import load_file
 from tests.cli.conftest import DIALOGUE, PAIR, Ran, assistant, user
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tests.training import vision
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
 Run = Callable[..., Ran]
 Rows = Callable[..., str]
@@ -199,3 +200,22 @@ def test_the_model_card_names_the_built_in_template(run: Run, rows: Rows, model:
     line = "the chat template is turnpoint's ChatML template with tools; it is saved with the model"
     assert f"- {line}\n" in (tmp_path / "README.md").read_text()
     assert json.loads((tmp_path / "data_report.json").read_text())["notes"] == [line]
+
+
+def test_dpo_on_images(run: Run, rows: Rows, tmp_path: Path) -> None:
+    """The model is loaded with its image encoder and its processor, and so is what is saved."""
+    made = vision.llava(torch.float32)
+    for part in made:
+        part.save_pretrained(tmp_path / "model")
+    vision.picture(1).save(tmp_path / "one.png")
+    data = rows(vision.row("what is it", "a cat", "a dog", [str(tmp_path / "one.png")]))
+    output = tmp_path / "dpo"
+    ran = run("dpo", data, "--model", str(tmp_path / "model"), "--max_steps", "1", "--output", str(output))
+    assert ran.code == 0, ran.err
+    assert f'AutoModelForImageTextToText.from_pretrained("{output}")' in ran.out
+    assert "turnpoint chat" not in ran.out
+    assert AutoModelForImageTextToText.from_pretrained(output).model.vision_tower is not None
+    assert type(AutoProcessor.from_pretrained(output)).__name__ == "LlavaProcessor"
+    shown = run("inspect", data, "--model", str(output), "--show", "1")
+    assert shown.code == 0, shown.err
+    assert shown.out.count("<image>") >= 16
