@@ -14,13 +14,14 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from turnpoint.data.write import write_pairs
 from turnpoint.dialogue import PreferencePair
 from turnpoint.errors import CheckpointError
 from turnpoint.training import reference_cache
 from turnpoint.training.executor import Executor
 
 ModelFactory = Callable[..., PreTrainedModel]
-WHY = "log-probs of the reference are computed anew: "
+WHY = "list in memory: log-probs of the reference are computed anew: "
 
 
 def losses(trainer: Any) -> list[float]:
@@ -88,6 +89,21 @@ def test_another_model_other_data_and_other_precision_are_computed_anew(
         assert sum(computed) == len(data)
         said = [record.message for record in caplog.records if record.message.startswith(WHY)]
         assert said == ([] if reason is None else [WHY + reason])
+
+
+def test_data_to_evaluate_on_is_no_change_of_the_data(
+    stages: Any, tiny_model: ModelFactory, pairs: list[PreferencePair], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="turnpoint")
+    files = tmp_path / "train.jsonl", tmp_path / "eval.jsonl"
+    for file, some in zip(files, (pairs[:8], pairs[8:]), strict=True):
+        write_pairs(some, file)
+    stages.dpo(tiny_model(), str(files[0]), given={"eval_dataset": str(files[1])}).train()
+    assert "computed anew" not in caplog.text
+    write_pairs(pairs[:7], files[0])
+    stages.dpo(tiny_model(), str(files[0]), given={"eval_dataset": str(files[1])}).train()
+    assert caplog.text.count("computed anew") == 1
+    assert f"{files[0]}: log-probs of the reference are computed anew: the data changed" in caplog.text
 
 
 def test_an_interrupted_pass_goes_on_where_it_stopped(

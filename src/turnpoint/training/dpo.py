@@ -363,10 +363,10 @@ class DPOTrainer(StageTrainer[PairExample]):
         key = Key(weights, data, f"{autocast} over {dtype}")
         counts = pairs.counts()
         with self.accelerator.local_main_process_first():
-            cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype)
+            cache = ReferenceCache(cache_folder() / "reference", key, counts, dtype, facts.source)
         missing = np.unique(np.concatenate(gather_object([cache.missing()])))
         if len(missing) and cache.reason:
-            logger.info("log-probs of the reference are computed anew: %s", cache.reason)
+            logger.info("%s: log-probs of the reference are computed anew: %s", facts.source, cache.reason)
         for found in self._logprobs(model, pairs, missing):
             if self.accelerator.is_local_main_process:
                 cache.add(found)

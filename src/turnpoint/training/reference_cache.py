@@ -2,7 +2,7 @@
 
 An entry is a folder named by the hash of all that the numbers depend on:
 
-    key.json     what they depend on, each part hashed by itself
+    key.json     what they depend on, each part hashed by itself, and the name of the data
     logps        nats, float32 or float64: of every scored token, item by item, sequence by sequence
     done         one byte an item: 1 where its log-probs are there
 
@@ -81,19 +81,23 @@ class ReferenceCache:
         key: of this one.
         counts: scored tokens of each sequence of each item, [N, sequences].
         dtype: of the log-probs.
+        source: name of the data.
+
+    Attributes:
+        reason: why an entry that was there will not do, where one is near.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, key: Key, counts: NDArray[np.int64], dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, key: Key, counts: NDArray[np.int64], dtype: torch.dtype, source: str = "") -> None:
         self._counts = counts
         self._dtype = np.dtype(np.float64 if dtype == torch.float64 else np.float32)
         self._ends = np.cumsum(counts.sum(1))
         self.entry = folder / key.name
-        self.reason = _reason(folder, key) if not self.entry.exists() else None
+        self.reason = _reason(folder, key, source) if not self.entry.exists() else None
         with self._kept():
-            self._make(key)
+            self._make(key, source)
             self._logps = np.memmap(self.entry / "logps", self._dtype, "c", shape=(int(self._ends[-1]),))
 
     def missing(self) -> NDArray[np.int64]:
@@ -122,7 +126,7 @@ class ReferenceCache:
     def _start(self, item: int) -> int:
         return int(self._ends[item] - self._counts[item].sum())
 
-    def _make(self, key: Key) -> None:
+    def _make(self, key: Key, source: str) -> None:
         """Make the files at their full size."""
         if self.entry.exists():
             return
@@ -130,7 +134,7 @@ class ReferenceCache:
             for name, size in (("logps", int(self._ends[-1]) * self._dtype.itemsize), ("done", len(self._counts))):
                 with (aside / name).open("wb") as file:
                     file.truncate(size)
-            (aside / "key.json").write_text(json.dumps(key._asdict()), encoding="utf-8")
+            (aside / "key.json").write_text(json.dumps(key._asdict() | {"source": source}), encoding="utf-8")
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -143,12 +147,12 @@ class ReferenceCache:
             ) from error
 
 
-def _reason(folder: Path, key: Key) -> str | None:
-    """What alone differs from an entry that is there; None where nothing is so near."""
+def _reason(folder: Path, key: Key, source: str) -> str | None:
+    """What alone differs from an entry that is there; None where nothing is so near. Other data has another source."""
     for file in sorted(folder.glob("[!.]*/key.json"), key=lambda file: -file.stat().st_mtime):
         other = json.loads(file.read_text(encoding="utf-8"))
         differing = [text for part, text in _CHANGED.items() if other.get(part) != getattr(key, part)]
-        if len(differing) == 1:
+        if len(differing) == 1 and (differing != [_CHANGED["data"]] or other.get("source") == source):
             return differing[0]
     return None
 
