@@ -58,10 +58,20 @@ def test_the_example_in_python_trains(clone: Path, monkeypatch: pytest.MonkeyPat
     assert (clone / "runs" / "python" / "model.safetensors").exists()
 
 
+def test_the_recipe_of_the_page_of_tuning_runs(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "tuning.md").read_text(encoding="utf-8")
+    recipe = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert recipe is not None
+    (clone / "both.yaml").write_text(recipe[1].replace("bf16: true", "bf16: false"), encoding="utf-8")
+    assert main(["run", "both.yaml"]) == 0, capsys.readouterr().err
+    assert (clone / "runs" / "both" / "dpo" / "model.safetensors").exists()
+    assert "completion" in capsys.readouterr().out  # of the table of decisions
+
+
 def test_files_that_the_readme_points_to_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
-        assert (ROOT / target).exists(), target
+        assert (ROOT / target.partition("#")[0]).exists(), target
 
 
 def test_the_page_of_objectives_says_of_every_loss_what_the_table_says() -> None:

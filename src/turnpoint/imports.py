@@ -38,7 +38,7 @@ def imported(path: str, field: str) -> Any:
         kind = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
         raise ConfigError(
             f"{field}: cannot be imported ({kind}{reason}) (got {path!r}); give package.module:name, found from where"
-            " Python looks for modules"
+            " Python looks for modules (PYTHONPATH=. for the current folder)"
         ) from error
 
 

@@ -17,6 +17,14 @@ logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 20.0
 
 
+def tell(to: logging.Logger, line: str) -> None:
+    """Log what a user waits for; onto stderr where nobody listens to the log, as in a script without set-up."""
+    if to.isEnabledFor(logging.INFO):
+        to.info("%s", line)
+    else:
+        print(line, file=sys.stderr)
+
+
 def with_progress(
     items: Iterable[Item], title: str | None, *, total: int | None = None, bar: bool = True
 ) -> Iterable[Item]:
@@ -39,7 +47,7 @@ def _with_lines(items: Iterable[Item], title: str, total: int | None) -> Iterato
     said = time.monotonic()
     for done, item in enumerate(items):
         if time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
-            logger.info("%s: %d%s", title, done, "" if total is None else f" of {total}")
+            tell(logger, f"{title}: {done}" + ("" if total is None else f" of {total}"))
             said = time.monotonic()
         yield item
 

@@ -63,11 +63,24 @@ def test_stages_run_once(run: Run, rows: Rows, model: str, tmp_path: Path) -> No
     assert yaml.safe_load((tmp_path / "runs" / "second" / "config.yaml").read_text())["loss_type"] == "hinge"
 
 
+def test_words_that_yaml_reads_otherwise_mean_what_they_mean_as_flags(
+    run: Run, rows: Rows, model: str, tmp_path: Path
+) -> None:
+    losses = "loss_type: [sigmoid, sft], loss_weights: [0.5, 1]"
+    stage = f"stages:\n  only: {{run: dpo, save_strategy: no, {losses}, beta: 1e-1}}\n"
+    file = recipe(tmp_path, model, rows(PAIR, PAIR), stages={})
+    Path(file).write_text(Path(file).read_text().replace("stages: {}\n", stage))
+    ran = run("run", file)
+    assert ran.code == 0, ran.err
+    written = yaml.safe_load((tmp_path / "runs" / "only" / "config.yaml").read_text())
+    assert (written["save_strategy"], written["loss_weights"], written["beta"]) == ("no", [0.5, 1.0], 0.1)
+
+
 def test_a_stage_that_fails_is_run_again(run: Run, rows: Rows, model: str, tmp_path: Path) -> None:
-    stages = {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "sigmod"}}
+    stages = {"first": {"run": "dpo"}, "second": {"run": "dpo", "dataset": "none.jsonl"}}
     broken = run("run", recipe(tmp_path, model, rows(PAIR, PAIR), stages=stages))
     assert broken.code == 2
-    assert "loss_type: must be one of" in broken.err
+    assert "none.jsonl: no such file" in broken.err
     assert (tmp_path / "runs" / "first" / "config.yaml").exists()
     mended = run("run", recipe(tmp_path, model, rows(PAIR, PAIR)))
     assert mended.code == 0, mended.err
@@ -89,7 +102,7 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(run: Run, rows: Rows, 
         recipe(tmp_path, model, rows(*[PAIR] * 24), stages={"first": interrupted}, table=[])
         ran = run(*command)
         assert ran.code == 0, ran.err
-        assert ("goes on from its last checkpoint" in ran.err) == (interrupted == stage)
+        assert ("goes on from checkpoint-1" in ran.err) == (interrupted == stage)
         found = load_file(runs / "first" / "model.safetensors")
         same = all(torch.equal(found[name], whole[name]) for name in whole)
         assert same == (interrupted == stage)
@@ -101,7 +114,7 @@ def test_a_checkpoint_of_other_options_is_not_gone_on_from(run: Run, rows: Rows,
     command = ("run", recipe(tmp_path, model, rows(*[PAIR] * 24), stages={"first": stage}, table=[]))
     assert run(*command).code == 0
     runs = tmp_path / "runs"
-    changed = {"first": stage | {"loss_type": "no_such_loss"}}  # stops before its first step
+    changed = {"first": stage | {"dataset": "none.jsonl"}}  # stops before its first step
     recipe(tmp_path, model, rows(*[PAIR] * 24), stages=changed, table=[])
     ran = run(*command)
     assert ran.code == 2
@@ -121,7 +134,11 @@ def test_a_checkpoint_of_other_options_is_not_gone_on_from(run: Run, rows: Rows,
         ({"stage": {}}, "stage: Extra inputs are not permitted"),
         (
             {"stages": {"first": {"run": "dpo"}, "second": {"run": "dpo", "bta": 1}}},
-            "second.yaml:8: bta: unknown for `turnpoint dpo`; did you mean 'beta'?",
+            "recipe.yaml: stages.second: bta: unknown for `turnpoint dpo`; did you mean 'beta'?",
+        ),
+        (
+            {"stages": {"first": {"run": "dpo"}, "second": {"run": "dpo", "loss_type": "sigmod"}}},
+            "recipe.yaml: stages.second: DPOConfig: loss_type: must be one of",
         ),
     ],
 )

@@ -323,13 +323,13 @@ def test_dialogues_and_pairs_are_not_taken_for_each_other(write: Write) -> None:
         load_dialogues(write(PAIR))
     assert str(error.value).endswith(
         "rows.jsonl: holds preference pairs (format preference) where dialogues are needed; give messages without"
-        " chosen and rejected sides"
+        " chosen and rejected sides, or, for losses kto and bco, rated rows (prompt, completion, label)"
     )
     with pytest.raises(DataError) as error:
         load_pairs(write(CHAT))
     assert str(error.value).endswith(
         "rows.jsonl: holds dialogues (format openai) where preference pairs are needed; give chosen and rejected sides,"
-        " or make pairs of the dialogues first"
+        " or make pairs of the dialogues first; rated rows (prompt, completion, label) need loss_type kto or bco"
     )
 
 

@@ -67,7 +67,10 @@ def test_a_module_that_is_no_python_is_one_line(source: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        ({"kind": "row", "asked": "a"}, "tickets.jsonl:1: the reader own_readers:tickets fails: KeyError: 'said'"),
+        (
+            {"kind": "row", "asked": "a"},
+            "tickets.jsonl:1: the reader own_readers:tickets fails at own_readers.py:10: KeyError: 'said'",
+        ),
         (
             {"kind": "wrong", "asked": "a"},
             "tickets.jsonl:1: the reader own_readers:tickets must return a row, a Dialogue or a PreferencePair"

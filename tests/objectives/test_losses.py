@@ -286,7 +286,8 @@ def test_own_loss_by_import_path() -> None:
         (
             {"loss_type": "no_such_module:loss"},
             "objective: loss_type: cannot be imported (No module named 'no_such_module') (got 'no_such_module:loss');"
-            " give package.module:name, found from where Python looks for modules",
+            " give package.module:name, found from where Python looks for modules (PYTHONPATH=. for the current"
+            " folder)",
         ),
         (
             {"loss_type": "math:pi"},

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 _FORMAT = (
-    "format of the data (openai, sharegpt, preference, text), or package.module:name, a reader of your own; null finds"
-    " it from the first row"
+    "format of the data (openai, sharegpt, preference, alpaca-preference, completion, alpaca, text), or"
+    " package.module:name, a reader of your own; null finds it from the first row"
 )
 
 

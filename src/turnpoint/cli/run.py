@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext, redirect_stdout
@@ -28,7 +29,12 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 class RunOptions(OutputOptions):
     """What to run."""
 
-    recipe: str = field(metadata={"help": "YAML file, or the name of a recipe that is shipped: losses, learning-rates"})
+    recipe: str = field(
+        metadata={
+            "help": "YAML file of stages (docs/tuning.md shows one), or the name of a recipe that is shipped: losses,"
+            " learning-rates"
+        }
+    )
     output: str | None = field(default=None, metadata={"help": "folder of all stages; null takes the recipe's own"})
 
 
@@ -69,7 +75,7 @@ def run(given: Given) -> None:
     output = Path(options.output or recipe.output)
     stages = {name: _stage(name, stage, recipe, output) for name, stage in recipe.stages.items()}
     for name, (verb, settings) in stages.items():
-        _check_stage(output / f"{name}.yaml", verb, settings)
+        _check_stage(f"{options.recipe}: stages.{name}", output / f"{name}.yaml", verb, settings)
     before = ""  # what earlier stages did: a later one may read of it
     for number, (name, (verb, settings)) in enumerate(stages.items(), 1):
         say(f"{number}/{len(stages)} {name}: turnpoint {verb}")
@@ -92,7 +98,7 @@ def _read(recipe: str) -> _Recipe:
     """
     file = RECIPES / f"{recipe}.yaml" if (RECIPES / f"{recipe}.yaml").exists() else Path(recipe)
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)  # scalars as text, as in a file of --config
         return parse(_Recipe, raw if isinstance(raw, dict) else {}, f"recipe {recipe}")
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"recipe {recipe}: cannot be read ({' '.join(str(error).split())})") from error
@@ -113,17 +119,23 @@ def _stage(name: str, stage: dict[str, Any], recipe: _Recipe, output: Path) -> t
     return verb, ({"output": str(output / name)} if writes else {}) | recipe.common.get(verb, {}) | own
 
 
-def _check_stage(config: Path, verb: str, settings: dict[str, Any]) -> None:
+def _check_stage(where: str, config: Path, verb: str, settings: dict[str, Any]) -> None:
     """Write the options of a stage into a file, and read them as its verb will.
 
     Raises:
-        ConfigError: the verb has no such option, or a value is of another type.
+        ConfigError: the verb has no such option, or a value breaks a rule; says in which stage.
     """
     from turnpoint.cli.main import VERBS
 
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    read_arguments(importlib.import_module(VERBS[verb].module).VERB, ["--config", str(config)])
+    try:
+        given = read_arguments(importlib.import_module(VERBS[verb].module).VERB, ["--config", str(config)])
+        for group in given.verb.groups.values():
+            given.build(group)
+    except ConfigError as error:
+        reason = re.sub(rf"^{re.escape(str(config))}:\d+: ", "", str(error))
+        raise ConfigError(f"{where}: {reason}") from None
 
 
 def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
@@ -133,7 +145,7 @@ def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
     checkpoints there are, so that none is taken for its own.
     """
     from turnpoint.cli.main import run_words
-    from turnpoint.training.run_folder import has_checkpoint, remove_checkpoints
+    from turnpoint.training.run_folder import last_checkpoint, remove_checkpoints
 
     begun, done = (folder.with_name(f"{folder.name}.{state}") for state in ("begun", "done"))
     if _says(done, mark) and (folder.exists() or not writes):
@@ -141,9 +153,10 @@ def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
         return
     done.unlink(missing_ok=True)
     words = [verb, "--config", str(folder.with_name(f"{folder.name}.yaml"))]
-    if _says(begun, mark) and has_checkpoint(str(folder)):
-        say("    was interrupted: goes on from its last checkpoint")
-        words += ["--resume_from_checkpoint", "true"]
+    checkpoint = last_checkpoint(str(folder)) if _says(begun, mark) else None
+    if checkpoint is not None:
+        say(f"    was interrupted: goes on from {checkpoint.name}, its last complete checkpoint")
+        words += ["--resume_from_checkpoint", str(checkpoint)]
     else:
         removed = remove_checkpoints(str(folder))
         if removed:

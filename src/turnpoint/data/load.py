@@ -29,9 +29,11 @@ _HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?::[\w.-]+)?")
 _RECORDS = "records"
 _WRONG_KIND = {
     Dialogue: "holds preference pairs (format {}) where dialogues are needed;"
-    " give messages without chosen and rejected sides",
+    " give messages without chosen and rejected sides, or, for losses kto and bco, rated rows (prompt, completion,"
+    " label)",
     PreferencePair: "holds dialogues (format {}) where preference pairs are needed;"
-    " give chosen and rejected sides, or make pairs of the dialogues first",
+    " give chosen and rejected sides, or make pairs of the dialogues first; rated rows (prompt, completion, label) need"
+    " loss_type kto or bco",
 }
 
 

@@ -1,6 +1,8 @@
 """The table of formats: how each is recognised, and what reads it."""
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from turnpoint.data import alpaca, openai, preference, sharegpt, text
@@ -88,8 +90,10 @@ def _own(path: str) -> Reader:
         try:
             made = function(row)
         except Exception as error:  # whatever the user's code runs into
-            reason = " ".join(str(error).split())
-            raise DataError(f"{where}: the reader {path} fails: {type(error).__name__}: {reason}") from error
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(at.filename).name}:{at.lineno}"
+            raise DataError(f"{where}: the reader {path} fails at {place}: {reason}") from error
         if isinstance(made, Dialogue | PreferencePair):
             return made.model_copy(update={"source": made.source or where})
         if not isinstance(made, Mapping):

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from turnpoint.errors import CheckpointError
+from turnpoint.progress import tell
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class MetricsFile(TrainerCallback):
             lines.write(json.dumps({"step": state.global_step} | logs) + "\n")
         shown = ", ".join(f"{name} {logs[name]:.4g}" for name in _SHOWN if name in logs)
         if args.disable_tqdm and shown:
-            logger.info("step %d of %d: %s", state.global_step, state.max_steps, shown)
+            tell(logger, f"step {state.global_step} of {state.max_steps}: {shown}")
 
     def _open(self, args: TrainingArguments, state: TrainerState) -> Path:
         file = Path(args.output_dir) / "metrics.jsonl"

@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from transformers.trainer_utils import IntervalStrategy
 
 from turnpoint.errors import ConfigError
-from turnpoint.objectives import COEFFICIENTS, DIVERGENCES, LOSSES, REDUCTIONS, Objective
+from turnpoint.objectives import COEFFICIENTS, DIVERGENCES, LOSSES, REDUCTIONS, LossFact, Objective
 from turnpoint.template import Overflow
 from turnpoint.training.of_trl import NOTHING_LEFT, REFUSED, ArgumentsOfTRL
 
@@ -318,6 +318,12 @@ class SFTConfig(StageConfig):
     )
 
 
+def _described(fact: LossFact) -> str:
+    """A line on a loss: what it is, its usual beta, whether it reads a reference."""
+    beta = "" if fact.beta == "none" else f"; beta {fact.beta}"
+    return fact.about + beta + ("" if fact.needs_reference else "; no reference")
+
+
 @dataclass
 class DPOConfig(ArgumentsOfTRL, StageConfig):
     """Settings of `DPOTrainer`."""
@@ -330,7 +336,7 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         metadata={
             "help": "Loss of a pair; several, with commas between them, add up; your own is package.module:function."
             " Default: sigmoid.",
-            "values": {name: fact.about for name, fact in LOSSES.items()},
+            "values": {name: _described(fact) for name, fact in LOSSES.items()},
         },
     )
     loss_weights: list[float] | None = field(

@@ -15,6 +15,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from turnpoint.progress import tell
+
 logger = logging.getLogger(__name__)
 
 Log = Mapping[str, Any]
@@ -100,10 +102,11 @@ class Health(TrainerCallback):
             return
         verdicts = judge(state.log_history)
         if not verdicts:
-            logger.info("health of the run: fewer than %d logs, nothing to judge", _LEAST_LOGS)
+            tell(logger, f"health of the run: fewer than {_LEAST_LOGS} logs, nothing to judge")
             return
         wrong = [verdict for verdict in verdicts if not verdict.good]
-        logger.info("health of the run: %d of %d checks are good", len(verdicts) - len(wrong), len(verdicts))
+        names = ", ".join(verdict.check for verdict in verdicts)
+        tell(logger, f"health of the run: {len(verdicts) - len(wrong)} of {len(verdicts)} checks are good ({names})")
         for verdict in wrong:
             logger.warning("%s", verdict.says)
         folder = Path(str(args.output_dir))

@@ -130,17 +130,18 @@ def checkpoint_to_resume(wanted: str | bool, output_dir: str) -> str:
                 f"resume_from_checkpoint: {wanted} is no complete checkpoint (it has no {_STATE}); name another one"
             )
         return wanted
-    complete = _complete_checkpoints(output_dir)
-    if not complete:
+    last = last_checkpoint(output_dir)
+    if last is None:
         raise CheckpointError(
             f"resume_from_checkpoint: {output_dir} holds no complete checkpoint; leave it out to start anew"
         )
-    return str(max(complete, key=lambda folder: int(folder.name.rpartition("-")[2])))
+    return str(last)
 
 
-def has_checkpoint(output_dir: str) -> bool:
-    """Whether a run folder holds a complete checkpoint."""
-    return bool(_complete_checkpoints(output_dir))
+def last_checkpoint(output_dir: str) -> Path | None:
+    """The last complete checkpoint of a run folder."""
+    complete = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{_STATE}")]
+    return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
 
 def remove_checkpoints(output_dir: str) -> int:
@@ -149,10 +150,6 @@ def remove_checkpoints(output_dir: str) -> int:
     for folder in found:
         shutil.rmtree(folder)
     return len(found)
-
-
-def _complete_checkpoints(output_dir: str) -> list[Path]:
-    return [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{_STATE}")]
 
 
 def _make_readable(folder: Path) -> None:
