@@ -9,9 +9,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers import (
     AutoModelForCausalLM,
+    CohereConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GPT2Config,
+    GraniteConfig,
     Llama4TextConfig,
     LlamaConfig,
     MambaConfig,
@@ -66,7 +68,9 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         max_position_embeddings=64, word_embed_proj_dim=32, init_std=0.2,
     ),
     "phi3": lambda: Phi3Config(**COMMON | {"sliding_window": WINDOW}),
-    "gemma2": lambda: Gemma2Config(**COMMON | MIXED),
+    "gemma2": lambda: Gemma2Config(**COMMON | MIXED | {"final_logit_softcapping": 3.0}),
+    "granite": lambda: GraniteConfig(**COMMON | {"logits_scaling": 4.0}),
+    "cohere": lambda: CohereConfig(**COMMON | {"logit_scale": 0.25}),
     "qwen3_moe": lambda: Qwen3MoeConfig(**COMMON | EXPERTS),
     "llama4": lambda: Llama4TextConfig(
         **COMMON

@@ -22,7 +22,7 @@ from turnpoint.tree import (
     sequence_logprobs,
     sequence_scores,
 )
-from turnpoint.tree.head import head_is_last
+from turnpoint.tree.head import can_score_in_head, scoring_head
 from turnpoint.tree.token_logprobs import token_scores
 
 Build = Callable[..., Any]
@@ -106,7 +106,7 @@ def test_tree_is_exact(
         assert_agreement(model, sequences, 1e-9, 1e-8, shared=True)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3", "gpt2", "opt", "phi3"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3", "gpt2", "opt", "phi3", "gemma2", "granite", "cohere"])
 @MANY
 @given(sequences=scored_sequences())
 def test_logits_made_two_rows_at_a_time_are_exact(
@@ -114,10 +114,25 @@ def test_logits_made_two_rows_at_a_time_are_exact(
 ) -> None:
     model = tiny_model(name)
     with double_throughout(), pytest.MonkeyPatch.context() as patch:
-        assert head_is_last(model)
+        assert can_score_in_head(model)
         patch.setattr(head, "LOGITS_AT_ONCE", 2)
         patch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
         assert_agreement(model, sequences, 1e-9, 1e-8, shared=True, chunked=True)
+    assert "forward" not in vars(model.get_output_embeddings())
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "value"),
+    [("gemma2", "final_logit_softcapping", 3.0), ("granite", "logits_scaling", 4.0), ("cohere", "logit_scale", 0.25)],
+)
+def test_a_cap_or_scale_after_the_head_is_the_models_own_again(
+    tiny_model: Build, name: str, attribute: str, value: float
+) -> None:
+    model = tiny_model(name)
+    assert can_score_in_head(model)
+    with pytest.raises(KeyboardInterrupt), scoring_head(model, torch.tensor([0]), torch.tensor([4])):
+        raise KeyboardInterrupt
+    assert getattr(model if name == "cohere" else model.config, attribute) == value
     assert "forward" not in vars(model.get_output_embeddings())
 
 
@@ -132,7 +147,7 @@ def test_an_adapter_on_the_head_is_seen_through(
     monkeypatch.setattr(head, "LOGITS_AT_ONCE", 2)
     monkeypatch.setattr(logprobs, "LOGITS_AT_ONCE", 2)
     with double_throughout():
-        assert head_is_last(adapted)
+        assert can_score_in_head(adapted)
         assert_agreement(adapted, sequences, 1e-9, 1e-8, shared=True, chunked=True)
 
 
@@ -154,8 +169,10 @@ def test_no_more_logits_than_those_of_some_rows_are_made(tiny_model: Build, monk
     assert sorted(rows) == [1, 1, 2, 2, 2, 2]
 
 
-def test_a_cap_after_the_head_is_found(tiny_model: Build) -> None:
-    assert not head_is_last(tiny_model("gemma2"))
+def test_what_is_not_known_after_the_head_is_found(tiny_model: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = copy.deepcopy(tiny_model("llama"))
+    model.register_forward_hook(lambda module, inputs, output: output.__setitem__("logits", output.logits * 2))
+    assert not can_score_in_head(model)
 
 
 @pytest.mark.parametrize(

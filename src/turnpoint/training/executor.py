@@ -173,7 +173,7 @@ class Executor:
         full_at: tree tokens beyond which only items join a row that share with it (`turnpoint.tree.pack_rows`).
         auxiliary: weight of the auxiliary loss of a mixture of experts, 0 for models that have none.
         shared: whether the sequences of a row may share their tree (`turnpoint.tree.support.check_sharing`).
-        chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.head_is_last`).
+        chunked: whether some rows of logits are made at a time (`turnpoint.tree.head.can_score_in_head`).
     """
 
     accelerator: Accelerator

@@ -67,7 +67,7 @@ from turnpoint.training.stream import Stream, StreamSteps
 from turnpoint.tree import ScoredSequence
 from turnpoint.tree.build import sort_key
 from turnpoint.tree.forward import bare_model
-from turnpoint.tree.head import head_is_last
+from turnpoint.tree.head import can_score_in_head
 from turnpoint.tree.support import Sharing, check_sharing
 
 logger = logging.getLogger(__name__)
@@ -449,7 +449,7 @@ class StageTrainer(Trainer, Generic[Example]):
             logger.info("the model is compiled: logits of a row are made at once, and attention pays for its square")
             return False
         with self.accelerator.autocast():
-            return all(map(head_is_last, self._models()))
+            return all(map(can_score_in_head, self._models()))
 
     def _probe_sharing(self, sets: Sequence[Examples[Example] | Stream[Example]]) -> bool:
         """Compare the token tree with plain sequences on short items among the first; say so when they differ."""

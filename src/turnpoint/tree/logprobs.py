@@ -56,8 +56,8 @@ def sequence_scores(
         statistics: N keys of `turnpoint.tree.token_logprobs.STATISTICS`.
         shared: run all in one forward as their token tree; False runs one sequence per forward, for models that break
             the premise of the tree (see `check_sharing`).
-        chunked: make some rows of logits at a time, and anew in the backward pass; for models whose head is the last
-            thing in them (see `turnpoint.tree.head.head_is_last`).
+        chunked: make some rows of logits at a time, and anew in the backward pass; for models of which
+            `turnpoint.tree.head.can_score_in_head` holds.
     """
     if shared:
         return _row_scores(model, sequences, statistics, chunked)
