@@ -252,11 +252,17 @@ def test_a_missing_file_is_named_with_the_nearest_one(write: Write, tmp_path: Pa
         ("a.jsonl", "3\n", "a.jsonl:1: a row must be an object with keys (got 3)"),
         ("a.json", '["x"]', "a.json[0]: a row must be an object with keys (got 'x')"),
         (
-            "a.csv",
+            "a.xml",
             "x",
-            "a.csv: only .json and .jsonl files are read (got .csv); load it with the datasets library and hand over"
-            " the Dataset",
+            "a.xml: only .json, .jsonl, .csv, .tsv (each also as .gz) and .parquet files are read (got .xml); load it"
+            " with the datasets library and hand over the Dataset",
         ),
+        (
+            "a.jsonl",
+            '{"text": ' + "1" * 5000 + "}",
+            "a.jsonl:1: JSON that cannot be read: Exceeds the limit (4300 digits) for integer string conversion",
+        ),
+        ("a.jsonl", '{"text": ' + "[" * 20_000, "a.jsonl:1: JSON that cannot be read: maximum recursion depth"),
         (
             "a.jsonl",
             b'{"text": "\xe9"}',
@@ -275,7 +281,7 @@ def test_faults_of_files(tmp_path: Path, name: str, content: str | bytes, text: 
 
 
 def test_an_empty_folder_and_an_empty_list_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r": this folder holds no \.json or \.jsonl file$"):
+    with pytest.raises(DataError, match=r": this folder holds no \.json, \.jsonl, \.csv, \.tsv or \.parquet file$"):
         load(tmp_path)
     with pytest.raises(DataError, match=r"^the list handed over: holds no rows$"):
         load([])
@@ -285,18 +291,20 @@ def test_an_unknown_format_names_the_formats(write: Write) -> None:
     with pytest.raises(ConfigError) as error:
         load(write(CHAT), format="chatml")
     assert str(error.value) == (
-        "format: unknown format 'chatml'; use one of alpaca-preference, preference, openai, sharegpt, completion,"
-        " alpaca, text, package.module:name for a reader of your own, or leave it out to have it recognised"
+        "format: unknown format 'chatml'; use one of alpaca-preference, hh-rlhf, diatool, chat-preference, preference,"
+        " llamafactory-preference, when2call-preference, when2call, bfcl, sgd, functionchat-dialog,"
+        " functionchat-decision, functionchat-call, webgpt, shp, openai, sharegpt, completion, vicuna, alpaca, text,"
+        " package.module:name for a reader of your own, or leave it out to have it recognised"
     )
 
 
 def test_a_row_of_no_known_format_says_what_was_found_and_what_is_needed(write: Write) -> None:
     with pytest.raises(DataError) as error:
-        load(write({"question": "?", "answer": "!"}))
+        load(write({"services": "?", "answer": "!"}))
     assert str(error.value) == (
-        "rows.jsonl:1: no known format; found keys: question, answer; needed are those of one format:"
-        " alpaca-preference: instruction, chosen, rejected; preference: chosen, rejected; openai: messages;"
-        " sharegpt: conversations; completion: prompt, completion; alpaca: instruction, output; text: text"
+        "rows.jsonl:1: no known format; found keys: services, answer; needed are those of one format, such as"
+        " preference (chosen + rejected), openai (messages), sharegpt (conversations), completion (prompt +"
+        " completion), alpaca (instruction + output), text (text), sgd (services + turns)"
     )
 
 
@@ -323,13 +331,13 @@ def test_dialogues_and_pairs_are_not_taken_for_each_other(write: Write) -> None:
         load_dialogues(write(PAIR))
     assert str(error.value).endswith(
         "rows.jsonl: holds preference pairs (format preference) where dialogues are needed; give messages without"
-        " chosen and rejected sides, or, for losses kto and bco, rated rows (prompt, completion, label)"
+        " chosen and rejected sides, or, for losses kto and bco, rated rows (with a label)"
     )
     with pytest.raises(DataError) as error:
         load_pairs(write(CHAT))
     assert str(error.value).endswith(
         "rows.jsonl: holds dialogues (format openai) where preference pairs are needed; give chosen and rejected sides,"
-        " or make pairs of the dialogues first; rated rows (prompt, completion, label) need loss_type kto or bco"
+        " or rows of one prompt rated by a label, liked and disliked, or make pairs of the dialogues first"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from turnpoint.data import load_dialogues, load_pairs
+from turnpoint.data import Source, load_dialogues, load_pairs
 from turnpoint.errors import ConfigError, DataError
 
 MODULE = """
@@ -101,3 +101,33 @@ def test_a_path_that_leads_to_no_reader(source: Any, path: str, error: str) -> N
     with pytest.raises(ConfigError) as raised:
         load_dialogues(source({"kind": "record", "asked": "hello"}), format=path)
     assert str(raised.value).startswith(error)
+
+
+@pytest.fixture
+def installed(source: Any, tmp_path: Path) -> Any:
+    """A distribution on the path that names the reader, as an installed package would."""
+    folder = tmp_path / "desk_readers-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: desk-readers\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[turnpoint.readers]\ntickets = own_readers:tickets\nopenai = own_readers:tickets\n"
+    )
+    return source
+
+
+def test_a_reader_of_an_installed_package_is_found_by_name(installed: Any) -> None:
+    rows = installed({"kind": "row", "asked": "is it open", "said": "yes"})
+    [dialogue], _ = load_dialogues(rows, format="tickets")
+    assert [message.content for message in dialogue.messages] == ["is it open", "yes"]
+    with pytest.raises(ConfigError, match=r"format: unknown format 'ticket'; use one of .*, text, tickets, package"):
+        load_dialogues(rows, format="ticket")
+
+
+def test_its_code_is_part_of_the_content(installed: Any) -> None:
+    rows = installed({"kind": "row", "asked": "is it open", "said": "yes"})
+    assert Source(rows, "tickets").content == Source(rows, "own_readers:tickets").content != Source(rows).content
+
+
+def test_it_cannot_take_a_name_of_ours(installed: Any) -> None:
+    with pytest.raises(DataError, match=r"needed: messages \(format openai\)"):
+        load_dialogues(installed({"kind": "row", "asked": "a", "said": "b"}), format="openai")

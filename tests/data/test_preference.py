@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from turnpoint.data import load
 from turnpoint.data.changes import Changes
 from turnpoint.data.preference import read
 from turnpoint.dialogue import Message, PreferencePair
@@ -203,3 +204,15 @@ def test_each_fault_is_one_line_that_says_where(row: dict[str, Any], text: str) 
     with pytest.raises(DataError) as error:
         pair(**row)
     assert str(error.value) == f"f.jsonl:4: {text}"
+
+
+def test_ultrafeedback_is_read_without_noise() -> None:
+    """The binarised form: sides that repeat the prompt, and columns that say the same again or nothing to train on."""
+    chosen, rejected = [user("Hi"), assistant("Hello")], [user("Hi"), assistant("What")]
+    scores = {"score_chosen": 8.5, "score_rejected": 3.0, "prompt_id": "f0e3"}
+    loaded = load([{"prompt": "Hi", "chosen": chosen, "rejected": rejected, "messages": chosen, **scores}])
+    [pair] = loaded.records
+    assert loaded.format == "preference"
+    assert isinstance(pair, PreferencePair)
+    assert [contents(part) for part in (pair.prompt, pair.chosen, pair.rejected)] == [["Hi"], ["Hello"], ["What"]]
+    assert loaded.notes == ("removed prompt repeated at the start of both sides: 1 in 1 row",)

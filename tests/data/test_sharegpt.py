@@ -7,7 +7,7 @@ import pytest
 
 from turnpoint.data.changes import Changes
 from turnpoint.data.sharegpt import read
-from turnpoint.dialogue import Dialogue, Message, Tool, ToolCall
+from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall
 from turnpoint.errors import DataError
 
 WEATHER = {"name": "weather", "description": "", "parameters": {"type": "object", "properties": {}}}
@@ -110,3 +110,44 @@ def test_conversations_of_another_type_are_refused() -> None:
     with pytest.raises(DataError) as error:
         read({"conversations": "Hi"}, "f.json[3]", Changes())
     assert str(error.value) == "f.json[3]: conversations: must be a list of from / value entries (got str)"
+
+
+@pytest.mark.parametrize("name", ["gpt", "chatgpt", "bing", "bard", "model", "assistant"])
+def test_names_of_the_assistant(name: str) -> None:
+    assert sharegpt(entry("human", "Hi"), entry(name, "Hello")).messages[1] == Message(
+        role="assistant", content="Hello"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "result"),
+    [
+        ("function_call", "observation"),
+        ("function-call", "function-response"),
+        ("tool_call", "tool_response"),
+        ("tool-call", "ipython"),
+    ],
+)
+def test_names_of_calls_and_results_in_entries_and_messages(call: str, result: str) -> None:
+    value = '{"name": "weather", "arguments": {}}'
+    said = [("user", "?"), (call, value), (result, "sun")]
+    entries = sharegpt(*(entry(role, text) for role, text in said))
+    messages = sharegpt(*({"role": role, "content": text} for role, text in said))
+    assert entries == messages
+    assert entries.messages[1].tool_calls == (ToolCall(name="weather", arguments={}),)
+    assert entries.messages[2] == Message(role="tool", content="sun")
+
+
+def test_entries_may_carry_what_the_form_has_no_place_for() -> None:
+    call = {"name": "weather", "arguments": {}, "id": "a"}
+    row = sharegpt(
+        entry("human", "?"),
+        entry("function_call", json.dumps(call), content="Let me see.", reasoning="Hm.", decision="call"),
+        entry("observation", "sun", tool_call_id="a"),
+        entry("gpt", "Again.", tool_calls=[call]),
+    )
+    assert row.messages[1].content == "Let me see."
+    assert row.messages[1].reasoning == "Hm."
+    assert row.messages[1].decision is Decision.CALL
+    assert row.messages[2].tool_call_id == "a"
+    assert row.messages[3].tool_calls == row.messages[1].tool_calls

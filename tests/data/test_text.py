@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from turnpoint.data import alpaca
+from turnpoint.data import alpaca, load
 from turnpoint.data.changes import Changes
 from turnpoint.data.text import read_completion, read_text
-from turnpoint.dialogue import Dialogue, Message
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
 from turnpoint.errors import DataError
 
 WHERE = "f.jsonl:2"
@@ -98,3 +98,30 @@ def test_an_alpaca_row_holds_strings(row: dict[str, Any], field: str) -> None:
     with pytest.raises(DataError) as error:
         alpaca.read(row, WHERE, Changes())
     assert str(error.value) == f"{WHERE}: {field}: must be a string in a row with an instruction (got 5)"
+
+
+def test_an_output_of_two_is_a_pair_the_better_first() -> None:
+    row = {"instruction": "Spell.", "input": "", "output": ["It is ok.", "It is bad."], "system": "Be kind."}
+    loaded = load([row])
+    assert loaded.format == "alpaca-preference"
+    assert loaded.notes == ()
+    [pair] = loaded.records
+    assert isinstance(pair, PreferencePair)
+    assert [message.content for message in (*pair.prompt, *pair.chosen, *pair.rejected)] == [
+        "Be kind.",
+        "Spell.",
+        "It is ok.",
+        "It is bad.",
+    ]
+    with pytest.raises(DataError, match=r"^row 0: output: a list must hold two answers, the better first \(got 1\)$"):
+        load([row | {"output": ["a"]}])
+
+
+def test_a_history_comes_before_the_instruction() -> None:
+    row = {"instruction": "And now?", "output": "No.", "history": [["Open?", "Yes."], ["Sure?", ""]], "system": "S"}
+    dialogue = alpaca.read(row, WHERE, Changes())
+    assert [message.content for message in dialogue.messages] == ["S", "Open?", "Yes.", "Sure?", "And now?", "No."]
+    with pytest.raises(
+        DataError, match=r"^f\.jsonl:2: history: must be a list of \[instruction, output\] \(got 'x'\)$"
+    ):
+        alpaca.read(row | {"history": "x"}, WHERE, Changes())

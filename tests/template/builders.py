@@ -27,6 +27,10 @@ def says(text: str, train: bool = True) -> Message:
     return Message(role="assistant", content=text, train=train)
 
 
+def thinks(reasoning: str, message: Message) -> Message:
+    return message.model_copy(update={"reasoning": reasoning})
+
+
 def call(name: str = "weather", content: str | None = None, id: str | None = None, **arguments: Any) -> Message:
     return Message(role="assistant", content=content, tool_calls=(ToolCall(name=name, arguments=arguments, id=id),))
 

@@ -3,7 +3,19 @@
 from typing import NamedTuple
 
 import pytest
-from tests.template.builders import CLOCK, WEATHER, call, calls, dialogue, result, says, supervised, system, user
+from tests.template.builders import (
+    CLOCK,
+    WEATHER,
+    call,
+    calls,
+    dialogue,
+    result,
+    says,
+    supervised,
+    system,
+    thinks,
+    user,
+)
 from tests.template.tiny_tokenizers import fresh_tokenizer, tokenizer
 
 from turnpoint.dialogue import Dialogue, Tool
@@ -44,6 +56,15 @@ THINKING = dialogue(
     says("<think>\nSay it.\n</think>\n\nSunny."),
     tools=BOTH,
 )
+THINKING_APART = dialogue(
+    user("Hi"),
+    thinks("A greeting.", says("Hello there.")),
+    user("Weather in Rome?"),
+    thinks("Call.", call(city="Rome")),
+    result("sunny"),
+    thinks("Say it.", says("Sunny.")),
+    tools=BOTH,
+)
 UNICODE = dialogue(user("Grüße 👋🏽"), says("👋🏽 Grüße, ça va ? ﷽ 你好"), user("👍"), says("🙂"))
 
 ROME = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</tool_call>'
@@ -77,15 +98,20 @@ CASES = [
     *chatml("qwen3"),
     Case("qwen3", TALKING_CALL, ["I can check.\n" + ROME + END, "Sunny." + END]),
     # Reasoning before the last user message is dropped by the template, later reasoning is the assistant's.
-    Case(
-        "qwen3",
-        THINKING,
-        [
-            "Hello there.<|im_end|>",
-            "<think>\nCall.\n</think>\n\n" + ROME + END,
-            "<think>\nSay it.\n</think>\n\nSunny.<|im_end|>",
-        ],
+    *(
+        Case(
+            "qwen3",
+            thinking,
+            [
+                "Hello there.<|im_end|>",
+                "<think>\nCall.\n</think>\n\n" + ROME + END,
+                "<think>\nSay it.\n</think>\n\nSunny.<|im_end|>",
+            ],
+        )
+        for thinking in (THINKING, THINKING_APART)
     ),
+    # A template that knows no reasoning leaves it out, and the turn is what it writes.
+    Case("qwen2_5", THINKING_APART, ["Hello there.<|im_end|>", ROME + END, "Sunny.<|im_end|>"]),
     Case("hermes", CHAT, ["Hello there.<|im_end|>", "  Good.\n<|im_end|>"]),
     *chatml("hermes"),
     Case("llama3", CHAT, ["Hello there.<|eot_id|>", "Good.<|eot_id|>"]),
@@ -152,6 +178,18 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.family)
 def test_supervised_text(case: Case) -> None:
     assert supervised(tokenizer(case.family), case.dialogue) == case.expected
+
+
+def test_reasoning_that_a_template_does_not_write_is_counted() -> None:
+    """Qwen 3 keeps that of the turns after the last request; of a template that knows none, all three are missing."""
+    left_out = {
+        family: Renderer(tokenizer(family)).tokenize(THINKING_APART).thoughts_left_out
+        for family in ("qwen3", "qwen2_5")
+    }
+    assert left_out == {"qwen3": 1, "qwen2_5": 3}
+    untrained = tuple(each.model_copy(update={"train": False}) for each in THINKING_APART.messages)
+    unseen = THINKING_APART.model_copy(update={"messages": untrained})
+    assert Renderer(tokenizer("qwen2_5")).tokenize(unseen).thoughts_left_out == 0
 
 
 def test_python_tag_calls_end_with_their_own_marker() -> None:

@@ -12,10 +12,17 @@ class Changes:
         self._rows: Counter[str] = Counter()
         self._last_row: dict[str, str] = {}
         self._lines: list[str] = []
+        self._drops = 0
+        self._first_drop = ""
 
     def say(self, line: str) -> None:
         """Note what is no matter of rows, such as a file that was left out."""
         self._lines.append(line)
+
+    def drop(self, reason: str) -> None:
+        """Count a row that is left out because it breaks a rule."""
+        self._first_drop = self._first_drop or reason
+        self._drops += 1
 
     def add(self, what: str, where: str, times: int = 1) -> None:
         """Count `times` changes of the kind `what` in the row at `where`; rows are read one after the other."""
@@ -35,6 +42,8 @@ class Changes:
         self._lines += other._lines
         self._times.update(other._times)
         self._rows.update(other._rows)
+        self._drops += other._drops
+        self._first_drop = self._first_drop or other._first_drop
 
     def notes(self) -> tuple[str, ...]:
         """One line per kind of change, in the order of first appearance."""
@@ -42,4 +51,7 @@ class Changes:
             f"{what}: {times} in {self._rows[what]} {'row' if self._rows[what] == 1 else 'rows'}"
             for what, times in self._times.items()
         )
-        return (*self._lines, *counted)
+        dropped = (
+            [f"left out rows that break a rule: {self._drops}, the first: {self._first_drop}"] if self._drops else []
+        )
+        return (*self._lines, *dropped, *counted)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from turnpoint.data.changes import Changes
+from turnpoint.data.schemas import with_json_types
 from turnpoint.errors import DataError
 
 WEIGHT_KEYS = ("weight", "loss_weight")
@@ -15,9 +17,20 @@ def row_id(row: Mapping[str, Any], where: str, key: str = "id") -> str:
     return where if value is None else str(value)
 
 
-def tools(row: Mapping[str, Any]) -> Any:
-    """The tools of a row as it gives them; `dialogue` brings them into one form."""
-    return row.get("tools") or row.get("functions")
+def tools(row: Mapping[str, Any], where: str, changes: Changes) -> Any:
+    """The tools of a row with the types of JSON schema; `dialogue` brings them into one form."""
+    return with_json_types(row.get("tools") or row.get("functions"), where, changes)
+
+
+def rating(row: Mapping[str, Any]) -> bool | None:
+    """Whether a row was liked: its `label`, or `kto_tag` (LLaMA-Factory). None where nobody said so.
+
+    A column of that name that holds something else is none of ours.
+    """
+    value = row.get("label", row.get("kto_tag"))
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower())
+    return bool(value) if value in (0, 1) and isinstance(value, bool | int | float) else None
 
 
 def trained(message: Mapping[str, Any], where: str, field: str) -> Any:
@@ -39,6 +52,10 @@ def from_json(value: Any, where: str, field: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except json.JSONDecodeError as error:
-        rule = f"a string here must be JSON: {error.msg} at character {error.pos}"
-        raise DataError(f"{where}: {field}: {rule} (got {value!r:.80})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: {field}: a string here must be JSON: {_fault(error)} (got {value!r:.80})") from None
+
+
+def _fault(error: Exception) -> str:
+    """Why a string is not read as JSON; one that is well formed may be nested too deep, or hold too long a number."""
+    return f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)

@@ -6,7 +6,7 @@ from typing import Any
 
 from turnpoint.data.arrow import strip_none
 from turnpoint.data.changes import Changes
-from turnpoint.data.files import Row
+from turnpoint.data.rows import Row
 from turnpoint.errors import DataError
 from turnpoint.hub import reachable
 

@@ -1,21 +1,24 @@
 """Rows in OpenAI's form: `messages` of role and content or tool_calls, and `tools`.
 
 Read as well: `functions` for `tools`, `function_call` for one tool call and role `function` for its result (the form
-before tool calls), role `developer` for `system`, and `weight` (OpenAI) or `loss_weight` (LLaMA-Factory) of 0 or 1
-for `train`. `labels`, a list of `{"message_index": 3, "decision": "ask"}`, gives turns their decisions.
+before tool calls), other names of roles (`turnpoint.data.roles`), and `weight` (OpenAI) or `loss_weight`
+(LLaMA-Factory) of 0 or 1 for `train`. `labels`, a list of `{"message_index": 3, "decision": "ask"}`, gives turns their
+decisions. A `label` rates the last turn (KTO).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnpoint.data.changes import Changes
-from turnpoint.data.fields import WEIGHT_KEYS, from_json, row_id, tools, trained
+from turnpoint.data.fields import WEIGHT_KEYS, from_json, rating, row_id, tools, trained
+from turnpoint.data.parts import REASONING_KEYS, reasoning_of, split_parts
+from turnpoint.data.rated import only_last_turn
+from turnpoint.data.roles import CALL_ROLES, append_message, calls_of, role_of
 from turnpoint.dialogue import Decision, Dialogue, Message, parse
 from turnpoint.errors import DataError
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name", "train", "decision")
-_ROLES = {"developer": "system", "function": "tool"}
-_DECISIONS = {
+DECISIONS = {
     "ask": Decision.SLOT,
     "call": Decision.CALL,
     "confirm": Decision.CONFIRM,
@@ -36,11 +39,14 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
     Raises:
         DataError: one line: where, field, rule.
     """
-    messages = read_messages(row["messages"], where, "messages", changes)
+    label = rating(row)
+    given = row["messages"] if label is None else only_last_turn(from_json(row["messages"], where, "messages"))
+    messages = read_messages(given, where, "messages", changes)
     fields = {
         "messages": _labelled(messages, row.get("labels"), where),
-        "tools": tools(row),
+        "tools": tools(row, where, changes),
         "id": row_id(row, where),
+        "label": label,
         "source": where,
         "verbatim": bool(row.get("verbatim")),
     }
@@ -59,7 +65,13 @@ def read_messages(raw: Any, where: str, field: str, changes: Changes) -> tuple[M
     entries = [raw] if isinstance(raw, Mapping) else from_json(raw, where, field)
     if not isinstance(entries, Sequence):
         raise DataError(f"{where}: {field}: must be a list of messages (got {type(raw).__name__})")
-    return tuple(read_message(entry, where, f"{field}[{i}]", changes) for i, entry in enumerate(entries))
+    messages: list[Message] = []
+    previous = None
+    for i, entry in enumerate(entries):
+        message = read_message(entry, where, f"{field}[{i}]", changes)
+        append_message(messages, message, (previous, entry.get("role")), where, changes)
+        previous = entry.get("role")
+    return tuple(messages)
 
 
 def read_message(raw: Any, where: str, field: str, changes: Changes) -> Message:
@@ -68,13 +80,20 @@ def read_message(raw: Any, where: str, field: str, changes: Changes) -> Message:
         raise DataError(f"{where}: {field}: a message must be an object with role and content (got {raw!r:.80})")
     message = {key: raw[key] for key in _MESSAGE_KEYS if key in raw}
     if "role" in message:
-        message["role"] = _ROLES.get(message["role"], message["role"]) if isinstance(message["role"], str) else ""
+        message["role"] = role_of(raw["role"]) or (raw["role"] if isinstance(raw["role"], str) else "")
+    parts = split_parts(raw.get("content"), where, f"{field}.content")
+    if parts.calls or parts.reasoning:
+        message["content"] = parts.content
+    message["reasoning"] = reasoning_of(raw, parts)
     calls = from_json(raw.get("tool_calls"), where, f"{field}.tool_calls") or []
     if raw.get("function_call"):
-        calls = [*calls, raw["function_call"]]
+        calls = [*calls, raw["function_call"]] if isinstance(calls, list) else calls
+    if isinstance(raw.get("role"), str) and raw["role"] in CALL_ROLES and not calls:
+        calls, message["content"] = calls_of(raw.get("content"), where, f"{field}.content"), None
+    calls = [*calls, *parts.calls] if isinstance(calls, list) else calls
     message["tool_calls"] = [_call(call, where, changes) for call in calls] if isinstance(calls, list) else calls
     message["train"] = trained(raw, where, field)
-    changes.dropped("message", raw, (*_MESSAGE_KEYS, *WEIGHT_KEYS, "function_call"), where)
+    changes.dropped("message", raw, (*_MESSAGE_KEYS, *REASONING_KEYS, *WEIGHT_KEYS, "function_call"), where)
     return parse(Message, message, where, field)
 
 
@@ -103,9 +122,9 @@ def _labelled(messages: tuple[Message, ...], labels: Any, where: str) -> tuple[M
                 f"{where}: labels[{i}].message_index: must be the index of an assistant message, counted from 0,"
                 f" of {len(messages)} messages (got {index!r})"
             )
-        if decision not in _DECISIONS:
+        if not isinstance(decision, str) or decision not in DECISIONS:
             raise DataError(
-                f"{where}: labels[{i}].decision: unknown decision; use {', '.join(_DECISIONS)} (got {decision!r})"
+                f"{where}: labels[{i}].decision: unknown decision; use {', '.join(DECISIONS)} (got {decision!r})"
             )
-        labelled[index] = messages[index].model_copy(update={"decision": _DECISIONS[decision]})
+        labelled[index] = messages[index].model_copy(update={"decision": DECISIONS[decision]})
     return tuple(labelled)

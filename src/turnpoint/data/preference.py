@@ -2,7 +2,8 @@
 
 Without a prompt both sides are whole conversations (or whole texts) and the prompt is what they share. Rows in which
 everything is text are verbatim: no chat template enters them. A prompt that is text with sides that are messages is a
-user message. `conversations` with `chosen` and `rejected` is LLaMA-Factory's ShareGPT form of the same.
+user message. `conversations` with `chosen` and `rejected` is LLaMA-Factory's ShareGPT form of the same, and so are
+`chosen_messages` and `rejected_messages`, whole conversations (its v1 form).
 """
 
 import hashlib
@@ -24,6 +25,17 @@ def matches(row: Mapping[str, Any]) -> bool:
     return "chosen" in row and "rejected" in row
 
 
+def matches_conversations(row: Mapping[str, Any]) -> bool:
+    """Whether the row has two whole conversations under the names of LLaMA-Factory's v1 form."""
+    return "chosen_messages" in row and "rejected_messages" in row
+
+
+def read_conversations(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
+    """Read two whole conversations; the prompt is what they share."""
+    sides = (_read_list(row[name], where, name, changes) for name in ("chosen_messages", "rejected_messages"))
+    return build_pair(row, *fork_messages(*sides), where, changes)
+
+
 def read(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
     """Read one row.
 
@@ -32,11 +44,10 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair
     """
     if row.get("conversations") is not None:
         prompt = read_conversation(row, where, changes)
-        return build_pair(
-            row, prompt, _side(row, "chosen", where, changes), _side(row, "rejected", where, changes), where
-        )
+        chosen, rejected = (_side(row, name, where, changes) for name in ("chosen", "rejected"))
+        return build_pair(row, prompt, chosen, rejected, where, changes, verbatim=bool(row.get("verbatim")))
     if _is_text(row.get("chosen")) and _is_text(row.get("rejected")) and _is_text(row.get("prompt")):
-        return _read_text(row, where)
+        return _read_text(row, where, changes)
     return _read_messages(row, where, changes)
 
 
@@ -46,6 +57,7 @@ def build_pair(
     chosen: Sequence[Message],
     rejected: Sequence[Message],
     where: str,
+    changes: Changes,
     *,
     verbatim: bool = False,
 ) -> PreferencePair:
@@ -54,9 +66,10 @@ def build_pair(
         "prompt": prompt,
         "chosen": chosen,
         "rejected": rejected,
-        "tools": tools(row),
+        "tools": tools(row, where, changes),
         "id": row_id(row, where),
         "kind": row.get("kind") or "",
+        "about": row.get("about") or {},
         "weight": 1.0 if row.get("weight") is None else row["weight"],
         "margin": row.get("margin"),
         "dialogue_id": row_id(row, _prompt_id(prompt), "dialogue_id"),
@@ -66,9 +79,9 @@ def build_pair(
     return parse(PreferencePair, fields, where)
 
 
-def _read_text(row: Mapping[str, Any], where: str) -> PreferencePair:
+def _read_text(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
     prompt, chosen, rejected = row.get("prompt"), row["chosen"] or "", row["rejected"] or ""
-    if tools(row):
+    if row.get("tools") or row.get("functions"):
         raise DataError(f"{where}: tools: a row of plain text cannot offer tools; give prompt and sides as messages")
     if prompt is not None and not prompt.strip():
         raise DataError(f"{where}: prompt: is empty; give the text that both sides go on from (got {prompt!r})")
@@ -81,7 +94,7 @@ def _read_text(row: Mapping[str, Any], where: str) -> PreferencePair:
             )
     # Empty or equal sides are refused by the pair itself, whatever stands for their prompt.
     shared = (Message(role="user", content=prompt or ""),)
-    return build_pair(row, shared, _reply(chosen), _reply(rejected), where, verbatim=True)
+    return build_pair(row, shared, _reply(chosen), _reply(rejected), where, changes, verbatim=True)
 
 
 def _read_messages(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:
@@ -89,7 +102,7 @@ def _read_messages(row: Mapping[str, Any], where: str, changes: Changes) -> Pref
     chosen, rejected = (_side(row, name, where, changes) for name in ("chosen", "rejected"))
     if given is None:
         prompt, chosen, rejected = fork_messages(chosen, rejected) if chosen and rejected else ((), chosen, rejected)
-        return build_pair(row, prompt, chosen, rejected, where, verbatim=bool(row.get("verbatim")))
+        return build_pair(row, prompt, chosen, rejected, where, changes, verbatim=bool(row.get("verbatim")))
     as_user = isinstance(given, str)
     prompt = (Message(role="user", content=given),) if as_user else _read_list(given, where, "prompt", changes)
     if chosen and rejected and chosen[0].role != "assistant" and rejected[0].role != "assistant":
@@ -97,7 +110,7 @@ def _read_messages(row: Mapping[str, Any], where: str, changes: Changes) -> Pref
         if forked is not None:
             changes.add("removed prompt repeated at the start of both sides", where)
             prompt, chosen, rejected = forked
-    return build_pair(row, prompt, chosen, rejected, where, verbatim=bool(row.get("verbatim")))
+    return build_pair(row, prompt, chosen, rejected, where, changes, verbatim=bool(row.get("verbatim")))
 
 
 def _repeated_prompt(

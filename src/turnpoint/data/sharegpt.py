@@ -1,30 +1,25 @@
 """Rows in ShareGPT's form: `conversations` of `from` and `value`, `tools` as a JSON string, perhaps `system`.
 
 `function_call` holds one call or a list of them as JSON; entries of it in a row are parallel calls. `observation`
-holds the result of a call.
+holds the result of a call. Entries may carry what the form has no place for: `content` beside a call, `tool_calls`
+beside a text, `reasoning`, `decision`, `tool_call_id`. A `label` or `kto_tag` rates the last turn. Entries of `role`
+and `content` are read as messages in OpenAI's form.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnpoint.data.changes import Changes
-from turnpoint.data.fields import from_json, row_id, tools, trained
+from turnpoint.data.fields import WEIGHT_KEYS, rating, row_id, tools, trained
+from turnpoint.data.openai import read_messages
+from turnpoint.data.parts import REASONING_KEYS, Parts, reasoning_of
+from turnpoint.data.rated import only_last_turn
+from turnpoint.data.roles import CALL_ROLES, append_message, calls_of, role_of
 from turnpoint.dialogue import Dialogue, Message, parse
 from turnpoint.errors import DataError
 
-_CALL = "function_call"
-_ROLES = {
-    "human": "user",
-    "gpt": "assistant",
-    _CALL: "assistant",
-    "observation": "tool",
-    "system": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "function_response": "tool",
-}
-_KEYS = ("from", "value", "name", "train", "weight", "loss_weight")
+_EXTRA = ("name", "train", "decision", "tool_call_id")
+_KEYS = ("from", "value", "content", "tool_calls", *_EXTRA, *REASONING_KEYS, *WEIGHT_KEYS)
 
 
 def matches(row: Mapping[str, Any]) -> bool:
@@ -38,11 +33,15 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
     Raises:
         DataError: one line: where, field, rule.
     """
+    label = rating(row)
+    given = row if label is None else {**row, "conversations": only_last_turn(row["conversations"])}
     fields = {
-        "messages": read_conversation(row, where, changes),
-        "tools": tools(row),
+        "messages": read_conversation(given, where, changes),
+        "tools": tools(row, where, changes),
         "id": row_id(row, where),
+        "label": label,
         "source": where,
+        "verbatim": bool(row.get("verbatim")),
     }
     return parse(Dialogue, fields, where)
 
@@ -68,16 +67,13 @@ def read_entries(raw: Any, where: str, field: str, changes: Changes) -> tuple[Me
     entries = [raw] if isinstance(raw, Mapping) else raw
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise DataError(f"{where}: {field}: must be a list of from / value entries (got {type(raw).__name__})")
+    if entries and all(isinstance(entry, Mapping) and "role" in entry and "from" not in entry for entry in entries):
+        return read_messages(entries, where, field, changes)
     messages: list[Message] = []
     previous = None
     for i, entry in enumerate(entries):
         message = _read_entry(entry, where, f"{field}[{i}]", changes)
-        if entry["from"] == previous == _CALL:
-            parallel = messages[-1].tool_calls + message.tool_calls
-            messages[-1] = messages[-1].model_copy(update={"tool_calls": parallel})
-            changes.add("merged function_call entry into the one before, as parallel calls", where)
-        else:
-            messages.append(message)
+        append_message(messages, message, (previous, entry["from"]), where, changes)
         previous = entry["from"]
     return tuple(messages)
 
@@ -85,24 +81,17 @@ def read_entries(raw: Any, where: str, field: str, changes: Changes) -> tuple[Me
 def _read_entry(raw: Any, where: str, field: str, changes: Changes) -> Message:
     if not isinstance(raw, Mapping) or "from" not in raw or "value" not in raw:
         raise DataError(f"{where}: {field}: an entry must be an object with from and value (got {raw!r:.80})")
-    role = _ROLES.get(raw["from"]) if isinstance(raw["from"], str) else None
+    role = role_of(raw["from"])
     if role is None:
         raise DataError(
             f"{where}: {field}.from: unknown role; use human, gpt, function_call, observation or system"
-            f" (got {raw['from']!r})"
+            f" (got {raw['from']!r:.80})"
         )
     changes.dropped("message", raw, _KEYS, where)
-    message = {"role": role, "name": raw.get("name"), "train": trained(raw, where, field)}
-    if raw["from"] == _CALL:
-        message["tool_calls"] = _calls(raw["value"], where, f"{field}.value")
+    message = {key: raw[key] for key in _EXTRA if key in raw} | {"role": role, "train": trained(raw, where, field)}
+    message["reasoning"] = reasoning_of(raw, Parts(None, [], []))
+    if raw["from"] in CALL_ROLES:
+        message |= {"tool_calls": calls_of(raw["value"], where, f"{field}.value"), "content": raw.get("content")}
     else:
-        message["content"] = raw["value"]
+        message |= {"content": raw["value"], "tool_calls": raw.get("tool_calls")}
     return parse(Message, message, where, field)
-
-
-def _calls(value: Any, where: str, field: str) -> list[Any]:
-    value = from_json(value, where, field)
-    calls = value if isinstance(value, list) else [value]
-    if not calls or not all(isinstance(call, Mapping) for call in calls):
-        raise DataError(f"{where}: {field}: a function_call must hold name and arguments (got {value!r:.80})")
-    return calls

@@ -46,7 +46,9 @@ def read_completion(row: Mapping[str, Any], where: str, changes: Changes) -> Dia
     before = read_messages(row["prompt"], where, "prompt", changes)
     untrained = [message.model_copy(update={"train": False}) for message in before]
     reply = read_messages(row["completion"], where, "completion", changes)
-    return _dialogue(row, where, messages=[*untrained, *reply], label=row.get("label"), tools=tools(row))
+    return _dialogue(
+        row, where, messages=[*untrained, *reply], label=row.get("label"), tools=tools(row, where, changes)
+    )
 
 
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:

@@ -26,7 +26,10 @@ _REFUSAL = re.compile(
     rf"|sorry\b[^.!?]{{0,40}}\b(?:I|we) can only (?:help|assist|support|work)\b"
     r"|beyond (?:my|what)|outside (?:of )?(?:my|what)|no (?:tool|function|way for me)\b"
     r"|none of (?:my|the) (?:tools|functions)|not (?:supported|something I)\b"
-    rf"|(?:isn{_APOSTROPHE}t|is not|not) available to me|lack the)",
+    rf"|(?:isn{_APOSTROPHE}t|is not|not) available to me|lack the)"
+    r"|수 없(?:습니다|어요|네요|을 것|는 )|(?:기능|도구|권한)(?:이|은|는|가)? ?(?:없|제공되지)|지원(?:하지|되지) ?않"
+    r"|(?:도와(?:드리|주)|처리(?:하|해 드리))기 ?어렵"
+    r"|无法|(?:我|目前|暂时|现在|还)[^\u3002\uff01\uff1f]{0,6}(?<!能)不能|没有[^\u3002\uff01\uff1f]{0,120}(?:工具|功能|办法|权限)|不支持|做不到|帮不了",
     re.IGNORECASE,
 )
 _SUBJECT = r"(?:I|you|your|we|it|they|the|this|that|there)\b"
@@ -35,6 +38,8 @@ _SUBJECT = r"(?:I|you|your|we|it|they|the|this|that|there)\b"
 _REQUEST = re.compile(
     rf"\?|(?:\A|[.!] )\s*(?:(?:what|which|when|where|who|how)(?: (?!{_SUBJECT})\w+){{0,2}}?"
     rf" (?:is|are|do|does|did|will|would|can|could|should) {_SUBJECT}|(?:do|are|will|would|can|could) you\b)"
+    r"|\uff1f|(?:알려|말씀해|입력해|제공해|선택해) ?주(?:세요|시|십시오)|(?:정보|항목|값)(?:이|가) (?:더 )?필요"
+    r"|请(?:您)?(?:先)?(?:提供|告诉|告知|说明|问|输入|选择|确认)|麻烦(?:您)?(?:提供|说明|告诉)"
     r"|\b(?:(?:please|kindly) (?:provide|tell|give|share|specify|enter|confirm|verify|let me know"
     r"|choose|clarify|describe|indicate|name|pick|select|state)"
     r"|(?:provide|give|tell) me"
@@ -111,6 +116,12 @@ def states(dialogue: Dialogue) -> tuple[State, ...]:
             case Decision.CONFIRM:
                 path.append(State.SLOTS_COMPLETE)
     return tuple(path)
+
+
+def state_path(dialogue: Dialogue) -> str:
+    """The states of a dialogue by their numbers in DiaTool-DPO: `1-2-3-4-5`."""
+    numbers = {state: str(i) for i, state in enumerate(State, start=1)}
+    return "-".join(numbers[state] for state in states(dialogue))
 
 
 def _decision(messages: Sequence[Message], i: int) -> Decision:

@@ -103,8 +103,8 @@ def holds_images(content: Any) -> bool:
     """Whether a content is a list of parts of text and images."""
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         return False
-    kinds = {part.get("type") for part in content}
-    return kinds <= {"text", *IMAGE_PARTS} and not kinds.isdisjoint(IMAGE_PARTS)
+    kinds = [part.get("type") for part in content]
+    return all(kind in ("text", *IMAGE_PARTS) for kind in kinds) and any(kind in IMAGE_PARTS for kind in kinds)
 
 
 def content_and_images(parts: list[Mapping[str, Any]]) -> tuple[str, list[Image]]:

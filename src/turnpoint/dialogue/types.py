@@ -99,10 +99,12 @@ class Message(_Frozen):
 
     `train=False` keeps the message out of the loss. `decision` is the label that the data gives a turn; where it
     gives none, `turnpoint.dialogue.decisions` computes one. `images` are those that stand in the content, in order.
+    `reasoning` is what the assistant thought before it spoke or called, where the data keeps that apart.
     """
 
     role: Role
     content: str | None = None
+    reasoning: str | None = None
     images: tuple[Image, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
@@ -132,6 +134,11 @@ class Message(_Frozen):
     def _no_calls(cls, raw: Any) -> Any:
         return raw or ()
 
+    @field_validator("reasoning", mode="before")
+    @classmethod
+    def _no_reasoning(cls, raw: Any) -> Any:
+        return None if raw == "" else raw
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.role == "assistant":
@@ -141,6 +148,8 @@ class Message(_Frozen):
             raise ValueError(f"only an assistant message may hold tool_calls, this one has role {self.role!r}")
         elif self.content is None:
             raise ValueError(f"a {self.role} message needs content, a string")
+        if self.reasoning and self.role != "assistant":
+            raise ValueError(f"only an assistant message may hold reasoning, this one has role {self.role!r}")
         if self.images and self.role == "assistant":
             raise ValueError("an assistant message cannot hold an image, since the model writes text; take it out")
         if self.images and (self.content or "").count(IMAGE_MARK) != len(self.images):
@@ -151,7 +160,8 @@ class Message(_Frozen):
     def said(self) -> tuple[Any, ...]:
         """What a model reads of the message, to compare messages by: no label, no id; images as hashes."""
         calls: list[Any] = [(call.name, call.arguments) for call in self.tool_calls]
-        return self.role, self.content or "", self.name, calls + [image.digest.hex() for image in self.images]
+        said = self.role, self.content or "", self.name, calls + [image.digest.hex() for image in self.images]
+        return (*said, self.reasoning) if self.reasoning else said
 
     def openai(self) -> dict[str, Any]:
         """The message in OpenAI's form: arguments as a dict, images as data URLs, no key that holds nothing."""
@@ -160,6 +170,8 @@ class Message(_Frozen):
         if self.images:
             images = [{"image_url": {"url": image.url()}} for image in self.images]
             message["content"] = in_parts(content.split(IMAGE_MARK), images)
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
         if self.tool_calls:
             message["tool_calls"] = [
                 {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -213,8 +225,9 @@ class PreferencePair(_Frozen):
     """Tools, a shared prompt, and two ways to go on, each of one or more turns with messages between them.
 
     The rejected side may call a tool that is not offered: that can be what is wrong with it. `kind` names what the pair
-    teaches, where its maker says so. `weight` is what the pair counts for in a mean over pairs. `margin` is by how much
-    its chosen side must lead, in nats, in the place of the setting of that name.
+    teaches, where its maker says so, and `about` holds what else is known of it. `weight` is what it counts for in a
+    mean over pairs. `margin` is by how much its chosen side must lead, in nats, in the place of the setting of that
+    name.
     """
 
     prompt: tuple[Message, ...]
@@ -224,6 +237,7 @@ class PreferencePair(_Frozen):
     id: str = ""
     dialogue_id: str = ""
     kind: str = ""
+    about: dict[str, str | int] = Field(default_factory=dict)
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     margin: float | None = Field(default=None, allow_inf_nan=False)
     source: str = ""

@@ -79,7 +79,9 @@ class Renderer:
             Turn(moved[start], moved[end], i, dialogue.messages[i].train)
             for (start, end), i in zip(ranges, dialogue.turns, strict=True)
         )
-        return TokenizedDialogue(ids, tuple(turns), dialogue.label, images)
+        written = [text[span.start : span.end] for span in found]
+        unwritten = _thoughts_left_out([dialogue.messages[i] for i in dialogue.turns], written)
+        return TokenizedDialogue(ids, tuple(turns), dialogue.label, images, unwritten)
 
     def tokenize_pair(self, pair: PreferencePair) -> TokenizedPair:
         """Both sides of a pair.
@@ -163,6 +165,12 @@ def _template_of(processor: Any) -> str | None:
 
 
 _MEND = "pass one that does: --chat_template FILE (the built-in ChatML tool template serves ChatML models)"
+
+
+def _thoughts_left_out(turns: Sequence[Message], written: Sequence[str]) -> int:
+    """How many turns that are trained on lack their reasoning in what the template wrote of them."""
+    thoughts = ((turn.reasoning or "").strip() for turn in turns)
+    return sum(turn.train and thought not in text for turn, thought, text in zip(turns, thoughts, written, strict=True))
 
 
 def _source(dialogue: Dialogue) -> str:

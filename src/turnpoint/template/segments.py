@@ -142,12 +142,14 @@ class _Reader(NamedTuple):
         return None if found < 0 else found + len(self.markers.header)
 
     def _after_content(self, start: int, message: Message) -> int:
-        """End of the content. Reasoning inside it may be written anew, or be left out of earlier turns."""
+        """End of the content. Reasoning, inside it or apart, may be written anew, or be left out of earlier turns."""
         content = (message.content or "").strip()
         layouts: list[tuple[str, ...]] = [(content,)]
-        if _END_THINK in content:
+        reasoning, answer = (message.reasoning or "").strip(), content
+        if _END_THINK in content and not reasoning:
             reasoning = content.split(_END_THINK)[0].split(_THINK)[-1].strip()
             answer = content.split(_END_THINK)[-1].strip()
+        if reasoning:
             layouts += [(_THINK, reasoning, _END_THINK, answer), (reasoning, _END_THINK, answer), (answer,)]
         for layout in layouts:
             at: int | None = start

@@ -32,6 +32,7 @@ class TokenizedDialogue(NamedTuple):
     turns: tuple[Turn, ...]
     label: bool | None = None
     images: tuple[PlacedImage, ...] = ()
+    thoughts_left_out: int = 0  # turns that are trained on and whose reasoning the template did not write
 
     def scored(self, first_turn: int = 0) -> list[int]:
         """Indexes of the tokens that enter the loss, increasing.

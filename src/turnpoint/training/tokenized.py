@@ -31,7 +31,7 @@ import turnpoint
 from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
-from turnpoint.data.files import Row
+from turnpoint.data.rows import Row
 from turnpoint.dialogue import Dialogue, Image, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.progress import with_progress
@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 64  # that a process reads and tokenises
 _ROWS_TOGETHER = 4096  # in one piece of the file, or
 _BYTES_TOGETHER = 1 << 28
+_BAD_ROW = "breaks a rule of the data"
 _SOURCES_NAMED = 5  # for each reason
 _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
 
@@ -238,7 +239,7 @@ def _some_at_once(rows: Iterable[Row]) -> Iterator[list[Row]]:
 def _tokenized(
     rows: list[Row],
     *,
-    read: Callable[[Row, Changes], Dialogue | PreferencePair],
+    read: Callable[[Row, Changes], Dialogue | PreferencePair | None],
     fit: Fit,
     kind: Kind,
     schema: pa.Schema,
@@ -251,6 +252,9 @@ def _tokenized(
     shortened: list[tuple[str, str]] = []
     for row in rows:
         record = read(row, changes)
+        if record is None:
+            left_out.append((_BAD_ROW, row.where))
+            continue
         source = record.source or record.id
         files |= {file: _state(file) for file in image_files(record)}
         tokenized, fault, cut = fit(record)
@@ -259,6 +263,8 @@ def _tokenized(
             continue
         if cut is not None:
             shortened.append((cut, source))
+        thoughts = sum(side.thoughts_left_out for side in kind.sides(tokenized))
+        changes.add("reasoning that the chat template does not write", source, thoughts)
         kept.append(tokenized)
     longest = max((len(side.input_ids) for each in kept for side in kind.sides(each)), default=0)
     return _Batch(_arrow(kept, kind, schema), len(rows), longest, files, left_out, shortened, changes)
