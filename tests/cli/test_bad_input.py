@@ -261,7 +261,7 @@ def test_layers_that_the_model_does_not_have(run: Run, rows: Rows, model: str, t
     [
         (["--show", "-1"], "--show: must be at least 1 (got -1); leave it out to print no rows"),
         (["--show", "0"], "--show: must be at least 1 (got 0); leave it out to print no rows"),
-        (["--max_length", "0"], "--max_length: must be at least 1 (got 0); leave it out for no limit"),
+        (["--max_length", "0"], "--max_length: must be at least 1 (got 0); leave it out for the default of training"),
         (["--max_length", "9"], "--max_length: needs a tokenizer (got 9); add --model NAME"),
     ],
 )

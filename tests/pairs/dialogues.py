@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall
+from turnpoint.pairs.slots import Slot
 
 
 def tool(name: str, *required: str, description: str = "") -> Tool:
@@ -85,7 +86,10 @@ ALL = (ASKS, CALLS, REFUSES, CONFIRMS)
 class PlainWriter:
     """Names what it is given, in brackets."""
 
-    def question(self, slots: Sequence[str], random: Random) -> str:
+    def request(self, said: str, hidden: Sequence[Slot], kept: Sequence[Slot], tool: Tool, random: Random) -> str:
+        return f"Please {tool.name} for me, {', '.join(slot.surface for slot in kept)}!"
+
+    def question(self, slots: Sequence[str], tool: Tool, random: Random) -> str:
         return f"Which {', '.join(slots)}?"
 
     def reply(self, values: Sequence[str], random: Random) -> str:

@@ -1,6 +1,7 @@
 """What the writer of phrases says is recognised as what it is, varied, and foreign to what the evaluation says."""
 
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,9 +9,11 @@ from tests.pairs.dialogues import BOOK, SEND, tool
 
 from turnpoint.dialogue import Tool
 from turnpoint.dialogue.decisions import asks, refuses
+from turnpoint.errors import ConfigError
 from turnpoint.evaluation import choices
-from turnpoint.pairs import PhraseWriter
-from turnpoint.pairs.phrases import task_of
+from turnpoint.pairs import PhraseWriter, phrase_bank
+from turnpoint.pairs.phrases import BANKS, task_of
+from turnpoint.pairs.slots import Slot
 from turnpoint.recipes.dialogues import demo_parts
 
 SAMPLES = 2000
@@ -22,21 +25,58 @@ def tools() -> list[Tool]:
     return list({tool.name: tool for part in demo_parts() for dialogue in part for tool in dialogue.tools}.values())
 
 
+@pytest.fixture(scope="module", params=["en", "ko", "zh"])
+def writer(request: pytest.FixtureRequest) -> PhraseWriter:
+    return PhraseWriter(phrase_bank(request.param))
+
+
 @pytest.fixture(scope="module")
-def questions(tools: list[Tool]) -> list[str]:
+def questions(writer: PhraseWriter, tools: list[Tool]) -> list[str]:
     random = Random(0)
-    with_parameters = [list(tool.parameters["properties"]) for tool in tools if tool.parameters.get("properties")]
+    with_parameters = [each for each in tools if each.parameters.get("properties")]
     drawn = (random.choice(with_parameters) for _ in range(SAMPLES))
-    return [PhraseWriter().question(slots[: random.randint(1, 3)], random) for slots in drawn]
+    return [
+        writer.question(list(each.parameters["properties"])[: random.randint(1, 3)], each, random) for each in drawn
+    ]
 
 
 @pytest.fixture(scope="module")
-def rejections(tools: list[Tool]) -> list[str]:
+def rejections(writer: PhraseWriter, tools: list[Tool]) -> list[str]:
     random = Random(1)
     return [
-        PhraseWriter().rejection(random.choice([None, *tools]), random.sample(tools, k=random.randint(0, 3)), random)
+        writer.rejection(random.choice([None, *tools]), random.sample(tools, k=random.randint(0, 3)), random)
         for _ in range(SAMPLES)
     ]
+
+
+def test_every_request_asks_for_something_and_gives_no_value(writer: PhraseWriter, tools: list[Tool]) -> None:
+    hidden = [Slot("city", "Zanzibar", "Zanzibar")]
+    for seed, each in enumerate(tools):
+        text = writer.request("Zanzibar", hidden, [], each, Random(seed))
+        assert "Zanzibar" not in text
+        assert text[0].isupper() or not text[0].isascii()
+
+
+def test_a_request_keeps_the_users_own_words_mostly() -> None:
+    hidden = [Slot("city", "Paris", "Paris")]
+    said = [
+        PhraseWriter().request("Find me a table in Paris, please.", hidden, [], BOOK, Random(i)) for i in range(200)
+    ]
+    assert 0.7 < said.count("Find me a table, please.") / len(said) < 0.9
+    assert all("book a table at a restaurant" in text for text in said if text != "Find me a table, please.")
+
+
+def test_a_request_keeps_what_is_not_hidden() -> None:
+    """A phrase is followed by what it would lose."""
+    hidden, kept = [Slot("day", "Monday", "Monday")], [Slot("place", "Luigi's", "Luigi's")]
+    said = [
+        PhraseWriter().request("A table at Luigi's on Monday, please.", hidden, kept, BOOK, Random(i))
+        for i in range(99)
+    ]
+    assert said.count("A table at Luigi's, please.") > 50
+    others = [text for text in said if text != "A table at Luigi's, please."]
+    assert others
+    assert all("book a table at a restaurant" in text and "Luigi's" in text for text in others)
 
 
 def test_every_question_asks_and_refuses_nothing(questions: list[str]) -> None:
@@ -74,7 +114,7 @@ def test_a_reply_gives_every_value() -> None:
 
 def test_slots_are_named_in_words() -> None:
     for seed in range(50):
-        assert "party size and start time" in PhraseWriter().question(["party_size", "start_time"], Random(seed))
+        assert "party size and start time" in PhraseWriter().question(["party_size", "start_time"], BOOK, Random(seed))
 
 
 def test_a_rejection_names_what_is_missing_now_and_then_and_what_is_there_now_and_then() -> None:
@@ -92,10 +132,46 @@ def test_a_rejection_names_what_is_missing_now_and_then_and_what_is_there_now_an
         ("f", "Searches for songs", "search for songs"),
         ("f", "Access the cashier", "access the cashier"),
         ("f", "Book version 2.0 of it", "book version 2.0 of it"),
-        ("QueryStock", "This API queries the stock", "use query stock"),
+        ("QueryStock", "This API queries the stock of a given code, given a date.", "query the stock of a given code"),
+        ("AddAlarm", "The API for setting an alarm includes a parameter for the time.", "set an alarm"),
+        ("f", "This is an API for opening an account", "open an account"),
+        ("f", "This tool is used for deleting it all", "delete it all"),
         ("get_movie_details", "", "use get movie details"),
         ("Wiki", "wikipedia search", "use wiki"),
     ],
 )
 def test_task_of_a_tool(name: str, description: str, task: str) -> None:
     assert task_of(tool(name, description=description)) == task
+
+
+def test_a_bank_of_your_own(tmp_path: Path) -> None:
+    file = tmp_path / "de.yaml"
+    text = (BANKS / "en.yaml").read_text(encoding="utf-8")
+    file.write_text(re.sub(r"questions:\n(?:  - .*\n)+", 'questions: ["Wie lautet: {slots}?"]\n', text))
+    question = PhraseWriter(phrase_bank(str(file))).question(["place"], BOOK, Random(0))
+    assert question.endswith("Wie lautet: place?")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "tasks: verbs",
+            r"^phrases .*bank.yaml: tasks: Input should be 'verb' or 'quoted' \(got 'verbs'\); .*en.yaml is",
+        ),
+        ("quastions: []", r"^phrases .*bank.yaml: quastions: Extra inputs are not permitted"),
+        ("offers: []", r"^phrases .*bank.yaml: offers: Tuple should have at least 1 item"),
+        ("be: [", r"^phrases: must be one of en, ko, zh, or a YAML file of phrases \(got '.*bank.yaml'"),
+    ],
+)
+def test_a_bank_that_cannot_be_used_says_why(tmp_path: Path, change: str, message: str) -> None:
+    file = tmp_path / "bank.yaml"
+    text = (BANKS / "en.yaml").read_text(encoding="utf-8")
+    file.write_text(re.sub(rf"^{change.partition(':')[0]}:(?:.*\n)(?:  .*\n)*", "", text, flags=re.M) + change + "\n")
+    with pytest.raises(ConfigError, match=message):
+        phrase_bank(str(file))
+
+
+def test_an_unknown_language_says_which_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"^phrases: must be one of en, ko, zh, or a YAML file of phrases \(got 'xx'"):
+        phrase_bank("xx")

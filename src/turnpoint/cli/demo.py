@@ -83,7 +83,7 @@ def run(given: Given) -> None:
     with _step("3/7 evaluate the base model"):
         judge.add("base", model)
     with _step("4/7 SFT"):
-        dialogues = _draw_dialogues(parts.sft, tokenizer, recipe["sft"], options.seed)
+        dialogues = draw_dialogues(parts.sft, tokenizer, recipe["sft"], options.seed)
         _train(SFTTrainer(model, sft, train_dataset=dialogues, processing_class=tokenizer))
     with _step("5/7 evaluate SFT"):
         judge.add("SFT", model)
@@ -160,7 +160,7 @@ def _train(trainer: SFTTrainer | DPOTrainer) -> None:
     trainer.model.zero_grad(set_to_none=True)
 
 
-def _draw_dialogues(
+def draw_dialogues(
     dialogues: Sequence[Dialogue], tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], seed: int
 ) -> list[Dialogue]:
     """As many whole dialogues, beginnings that end in a question, and rejections as the recipe asks for."""

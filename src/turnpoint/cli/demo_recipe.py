@@ -11,7 +11,7 @@ from turnpoint.cli.given import Given
 from turnpoint.cli.options import Verb
 from turnpoint.dialogue import parse
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.pairs.trajectories import BUILDERS
+from turnpoint.pairs.trajectories import KINDS
 from turnpoint.training import DPOConfig, SFTConfig
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "demo.yaml"
@@ -38,9 +38,9 @@ class _Pairs(_Part):
     @field_validator("per_kind")
     @classmethod
     def _known(cls, per_kind: dict[str, int]) -> dict[str, int]:
-        unknown = next((kind for kind in per_kind if kind not in BUILDERS), None)
+        unknown = next((kind for kind in per_kind if kind not in KINDS), None)
         if unknown is not None:
-            raise ValueError(f"unknown kind {unknown!r}; use some of {', '.join(BUILDERS)}")
+            raise ValueError(f"unknown kind {unknown!r}; use some of {', '.join(KINDS)}")
         return per_kind
 
 

@@ -1,7 +1,8 @@
-"""`turnpoint inspect DATA`: what is wrong with a data set, and what a model would read of it."""
+"""`turnpoint inspect DATA`: what a data set holds, what is wrong with it, and what a model would read of it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -11,9 +12,11 @@ from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
 from turnpoint.cli.loading import open_processing_class, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import console, print_json, print_table
+from turnpoint.cli.overview import print_overview
 from turnpoint.data import load
+from turnpoint.data.files import split_of
 from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.doctor import Finding, Row, examine, rows_of
+from turnpoint.doctor import Finding, Held, Row, examine, held, judge, overview, rows_of
 from turnpoint.errors import ConfigError
 from turnpoint.progress import with_progress
 from turnpoint.template.spans import TokenIds
@@ -21,7 +24,7 @@ from turnpoint.template.spans import TokenIds
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_COLORS = {"error": "red", "warning": "yellow", "note": "cyan"}
+    from turnpoint.template import Renderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +37,35 @@ class InspectOptions(OutputOptions):
     chat_template: str | None = field(
         default=None, metadata={"help": "Jinja file that takes the place of the tokenizer's own chat template"}
     )
-    max_length: int | None = field(default=None, metadata={"help": "tokens above which training would leave a row out"})
+    max_length: int | None = field(
+        default=None,
+        metadata={"help": "tokens above which training would leave a row out; null takes the default of training"},
+    )
+    against: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "files, folders or hub names in which no row should stand as well, such as the data to evaluate on;"
+            " null takes the other splits of a folder"
+        },
+    )
     show: int | None = field(
         default=None,
         metadata={"help": "print the first N rows as the model reads them, scored tokens in green; needs --model"},
+    )
+    html: str | None = field(
+        default=None,
+        metadata={
+            "help": "write a page that shows every row as the model reads it, each pair as a dialogue that forks, to"
+            " this file; needs --model"
+        },
     )
 
 
 VERB = Verb(
     name="inspect",
     about=(
-        "The data doctor: reads a data set as training would and says what is wrong with it, the worst first, with the"
-        " rows and how to mend them. With --model it counts tokens and shows which are scored."
+        "The data doctor: reads a data set as training would and says what it holds and what is wrong with it, the"
+        " worst first, with the rows and how to mend them. With --model it counts tokens and shows which are scored."
     ),
     groups={"Data": DataOptions, "Examination": InspectOptions},
     positional=("dataset",),
@@ -59,17 +79,20 @@ def run(given: Given) -> None:
     if options.show and options.json:
         raise ConfigError(f"--show: prints text (got {options.show}), and --json prints nothing else; leave one out")
     loaded = load(data.dataset, format=data.format, split=data.split, limit=data.limit)
-    tokenized = None
-    if options.model is not None:
-        from turnpoint.template import Renderer, tokenizer_of
+    records: Sequence[Dialogue | PreferencePair] = loaded.records
+    renderer, max_length = _renderer(options)
+    tokenized = rows_of(with_progress(records, "Tokenising"), renderer) if renderer else None
+    if renderer and tokenized and options.show:
+        _show(tokenized.rows[: options.show], renderer.tokenizer)
+    judgements = judge(loaded.records)
+    summary = overview(loaded.records, loaded.format, tokenized, renderer, max_length, judgements)
+    others = _others(data, options.against)
+    findings = examine(loaded.records, tokenized, max_length, renderer, others, judgements)
+    if options.html is not None and tokenized is not None and renderer is not None:
+        from turnpoint.report import inspector_page
 
-        model = ModelOptions(model=options.model, chat_template=options.chat_template)
-        processing_class = open_processing_class(model)
-        records: Sequence[Dialogue | PreferencePair] = loaded.records
-        tokenized = rows_of(with_progress(records, "Tokenising"), Renderer(processing_class))
-        if not options.json:
-            _show(tokenized.rows[: options.show or 0], tokenizer_of(processing_class))
-    findings = examine(loaded.records, tokenized, options.max_length)
+        page = inspector_page(data.dataset, records, tokenized, findings, renderer.tokenizer)
+        _write_page(Path(options.html).expanduser(), page)
     if options.json:
         print_json(
             {
@@ -77,24 +100,68 @@ def run(given: Given) -> None:
                 "format": loaded.format,
                 "records": len(loaded.records),
                 "notes": loaded.notes,
+                "overview": asdict(summary),
                 "findings": [asdict(finding) | {"severity": _severity(finding)} for finding in findings],
             }
         )
         return
     for note in loaded.notes:
         say(note)
-    _print_findings(findings, f"{data.dataset}: {len(loaded.records)} rows, format {loaded.format}")
+    print_overview(summary, data.dataset)
+    _print_findings(findings, "findings, the worst first" if findings else "findings: none")
 
 
 def _check(options: InspectOptions) -> None:
     if options.show is not None and options.show < 1:
         raise ConfigError(f"--show: must be at least 1 (got {options.show}); leave it out to print no rows")
     if options.max_length is not None and options.max_length < 1:
-        raise ConfigError(f"--max_length: must be at least 1 (got {options.max_length}); leave it out for no limit")
+        raise ConfigError(
+            f"--max_length: must be at least 1 (got {options.max_length}); leave it out for the default of training"
+        )
     if options.model is None:
-        for name in ("show", "max_length", "chat_template"):
+        for name in ("show", "html", "max_length", "chat_template"):
             if getattr(options, name) is not None:
                 raise ConfigError(f"--{name}: needs a tokenizer (got {getattr(options, name)}); add --model NAME")
+
+
+def _renderer(options: InspectOptions) -> "tuple[Renderer | None, int | None]":
+    """What makes tokens of the data, and the longest row that training keeps, tokens; None without a model."""
+    if options.model is None:
+        return None, None
+    from turnpoint.template import Renderer
+    from turnpoint.training.configs import DPOConfig
+
+    model = ModelOptions(model=options.model, chat_template=options.chat_template)
+    max_length = DPOConfig.max_length if options.max_length is None else options.max_length
+    return Renderer(open_processing_class(model)), max_length
+
+
+def _others(data: DataOptions, against: Sequence[str] | None) -> list[Held]:
+    """The data sets in which no row of this one should stand: those named, or the other splits of its folder."""
+    if against is None:
+        sources = [(f"split {split}", data.dataset, split) for split in _other_splits(data)]
+    else:
+        sources = [(source, source, "train") for source in against]
+    return [
+        held(name, with_progress(load(source, format=data.format, split=split).records, f"Reading {name}"))
+        for name, source, split in sources
+    ]
+
+
+def _other_splits(data: DataOptions) -> list[str]:
+    folder = Path(data.dataset).expanduser()
+    if not folder.is_dir():
+        return []
+    found = {split_of(path.name) for path in folder.iterdir() if path.suffix.lower() in (".json", ".jsonl")}
+    return sorted(split for split in found if split not in (None, split_of(data.split)))
+
+
+def _write_page(file: Path, page: str) -> None:
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--html: cannot write {file}: {error.strerror}; check the path") from None
+    say(f"{file}: open it in a browser")
 
 
 def _print_findings(findings: Sequence[Finding], title: str) -> None:

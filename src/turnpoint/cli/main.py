@@ -35,6 +35,7 @@ VERBS = {
     "demo": _Entry("turnpoint.cli.demo", "the main job on the embedded model and data"),
     "sft": _Entry("turnpoint.cli.sft", "fine-tune a model on dialogues"),
     "dpo": _Entry("turnpoint.cli.dpo", "train a model on preference pairs"),
+    "pairs": _Entry("turnpoint.cli.pairs", "preference pairs out of dialogues"),
     "evaluate": _Entry("turnpoint.cli.evaluate", "measure the decisions of a model: call, slot, completion, relevance"),
     "run": _Entry("turnpoint.cli.run", "the stages of a recipe, one after the other"),
     "inspect": _Entry("turnpoint.cli.inspect", "the data doctor: what is wrong with a data set and how to mend it"),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall, decisions
 from turnpoint.errors import ConfigError
-from turnpoint.pairs.trajectories import distractors
+from turnpoint.pairs.sources import far_distractors
 
 KINDS = (Decision.CALL, Decision.SLOT, Decision.RELEVANCE, Decision.COMPLETION)
 
@@ -61,7 +61,7 @@ def _items(dialogue: Dialogue, pool: Sequence[Tool], random: Random) -> list[Dec
             found.append(DecisionItem(context, dialogue.tools, kind, calls, source))
         first_request = not any(message.role == "assistant" for message in context)
         if kind in (Decision.CALL, Decision.SLOT) and first_request and calls:
-            others = distractors(dialogue.tools, pool, random)
+            others = far_distractors(dialogue.tools, pool, random)
             if others:
                 found.append(DecisionItem(context, others, Decision.RELEVANCE, (), f"{source}, other tools"))
     return found

@@ -1,6 +1,10 @@
 """Preference pairs out of dialogues, where the data has none."""
 
+from turnpoint.pairs.draw import row_quotas as row_quotas
+from turnpoint.pairs.language_model import LanguageModelWriter as LanguageModelWriter
+from turnpoint.pairs.phrases import PhraseBank as PhraseBank
 from turnpoint.pairs.phrases import PhraseWriter as PhraseWriter
+from turnpoint.pairs.phrases import phrase_bank as phrase_bank
 from turnpoint.pairs.trajectories import Built as Built
 from turnpoint.pairs.trajectories import trajectory_pairs as trajectory_pairs
 from turnpoint.pairs.writer import Writer as Writer

@@ -2,83 +2,164 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from random import Random
+from typing import Literal
 
-from turnpoint.dialogue import Tool
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
 
-_QUESTION_OPENINGS = (
-    "", "", "", "Sure. ", "Of course. ", "Okay. ", "Happy to help. ", "Sure, I can help with that. ", "Got it. ",
-    "No problem. ", "All right. ", "Certainly. ", "One moment. ", "Let me see. ",
-)  # fmt: skip
-_QUESTIONS = (
-    "What {is} the {slots}?", "What {slots} would you like?", "Which {slots} should I use?",
-    "Could you tell me the {slots}?", "Please provide the {slots}.", "Can you give me the {slots}?",
-    "What {is} your {slots}?", "I need the {slots} first.", "May I have the {slots}?", "And the {slots}?",
-    "Do you have any {slots} in mind?", "Could you specify the {slots}, please?",
-)  # fmt: skip
-_REPLIES = (
-    "{values}.",
-    "It's {values}.",
-    "{values}, please.",
-    "As I said, {values}.",
-    "That would be {values}.",
-    "{values}",
-)
-_REJECTION_OPENINGS = (
-    "", "", "I'm sorry, but ", "Sorry, ", "Unfortunately, ", "I apologize, but ", "I'm afraid ",
-    "Thanks for asking, but ",
-)  # fmt: skip
-_REJECTIONS = (
-    "I don't have a tool to {task}.", "I can't {task}.", "I'm not able to {task}.", "I have no function to {task}.",
-    "I currently can't {task} because none of my tools does that.", "there is no tool here that lets me {task}.",
-    "I don't have the capability to {task}.", "I'm unable to {task} with the tools that I have.",
-)  # fmt: skip
-_UNKNOWN_TASKS = ("help with that", "do that", "carry out this request", "assist with this", "handle that request")
-_OFFERS = (
-    "", "", " I can only {task}.", " What I can do is {task}.", " My tools only let me {task}.",
-    " If you like, I can {task}.", " Is there anything else I can help you with?",
-    " Let me know if you need to {task} instead.",
-)  # fmt: skip
+from turnpoint.dialogue import Tool, parse
+from turnpoint.errors import ConfigError, DataError
+from turnpoint.pairs.slots import Slot, says, without
+
+BANKS = Path(__file__).parent / "banks"
+_OFTEN = 0.7  # of rejections say what is missing
+_OWN_WORDS = 0.8  # of rewritten requests keep the user's own words, where they can be cut
+_SHORT = 24  # characters of a description that can stand for a name
+_ABOUT_AN_API = re.compile(r"\A(?:This|The) (?:is an )?(?:API|function|tool) (?:is |can be )?(?:used )?(?:for |to )?")
+_Phrases = tuple[str, ...]
+
+
+class _Lists(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    comma: str
+    conjunction: str = Field(alias="and")
+    disjunction: str = Field(alias="or")
+
+
+class PhraseBank(BaseModel):
+    """The phrases of one language; `pairs/banks/en.yaml` is one, with comments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lists: _Lists
+    be: tuple[str, str] = ("", "")
+    tasks: Literal["verb", "quoted"]
+    slots: Literal["name", "description"]
+    question_openings: _Phrases = Field(min_length=1)
+    questions: _Phrases = Field(min_length=1)
+    replies: _Phrases = Field(min_length=1)
+    rejection_openings: _Phrases = Field(min_length=1)
+    rejections: _Phrases = Field(min_length=1)
+    unknown_tasks: _Phrases = Field(min_length=1)
+    offers: _Phrases = Field(min_length=1)
+    requests: _Phrases = Field(min_length=1)
+
+
+@cache
+def phrase_bank(name: str) -> PhraseBank:
+    """The phrases of a language.
+
+    Args:
+        name: `en`, `ko`, `zh`, or a YAML file of the same fields.
+
+    Raises:
+        ConfigError: there is no such language or file, or a field is missing or unknown.
+    """
+    shipped = {file.stem: file for file in BANKS.glob("*.yaml")}
+    file = shipped.get(name, Path(name))
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"phrases: must be one of {', '.join(sorted(shipped))}, or a YAML file of phrases (got {name!r}: {reason})"
+        ) from None
+    try:
+        return parse(PhraseBank, raw, f"phrases {name}")
+    except DataError as error:
+        raise ConfigError(f"{error}; {BANKS / 'en.yaml'} is an example") from None
 
 
 class PhraseWriter:
-    """Questions, replies and rejections out of phrases, some hundreds of wordings of each."""
+    """Requests, questions, replies and rejections out of phrases, some hundreds of wordings of each.
 
-    def question(self, slots: Sequence[str], random: Random) -> str:
-        """Ask for `slots`."""
-        named = _listed([slot.replace("_", " ") for slot in slots])
-        text = random.choice(_QUESTIONS).format(slots=named, **{"is": "are" if len(slots) > 1 else "is"})
-        return random.choice(_QUESTION_OPENINGS) + text
+    Args:
+        bank: the phrases; those of English where left out.
+    """
+
+    def __init__(self, bank: PhraseBank | None = None) -> None:
+        self._bank = bank or phrase_bank("en")
+
+    def request(self, said: str, hidden: Sequence[Slot], kept: Sequence[Slot], tool: Tool, random: Random) -> str:
+        """Ask for what `tool` does without the values of `hidden`: in the user's own words where they can be cut."""
+        own = without(said, [slot.value for slot in hidden])
+        if own is not None and random.random() < _OWN_WORDS and all(says(own, slot.value) for slot in kept):
+            return own
+        text = _sentence(random.choice(self._bank.requests).format(task=self._task(tool)))
+        return f"{text} {self.reply([slot.surface for slot in kept], random)}" if kept else text
+
+    def question(self, slots: Sequence[str], tool: Tool, random: Random) -> str:
+        """Ask for `slots`, parameters of `tool`."""
+        named = self._listed([self._slot(name, tool) for name in slots])
+        text = random.choice(self._bank.questions).format(slots=named, **{"is": self._bank.be[len(slots) > 1]})
+        return random.choice(self._bank.question_openings) + text
 
     def reply(self, values: Sequence[str], random: Random) -> str:
         """Give `values`."""
-        return random.choice(_REPLIES).format(values=_listed(values))
+        stated = [value.rstrip(".\u3002") for value in values]
+        return random.choice(self._bank.replies).format(values=self._listed(stated))
 
     def rejection(self, missing: Tool | None, offered: Sequence[Tool], random: Random) -> str:
         """Say that `missing` is not there, and now and then what is."""
-        task = task_of(missing) if missing is not None and random.random() < 0.7 else random.choice(_UNKNOWN_TASKS)
-        text = random.choice(_REJECTION_OPENINGS) + random.choice(_REJECTIONS).format(task=task)
+        known = missing is not None and random.random() < _OFTEN
+        task = self._task(missing) if known and missing is not None else random.choice(self._bank.unknown_tasks)
+        text = random.choice(self._bank.rejection_openings) + random.choice(self._bank.rejections).format(task=task)
         if offered:
-            text += random.choice(_OFFERS).format(task=_listed([task_of(tool) for tool in offered[:2]], "or"))
-        return text[0].upper() + text[1:]
+            can = self._listed([self._task(tool) for tool in offered[:2]], self._bank.lists.disjunction)
+            text += random.choice(self._bank.offers).format(task=can)
+        return _sentence(text)
+
+    def _task(self, tool: Tool) -> str:
+        return task_of(tool) if self._bank.tasks == "verb" else f"\u201c{_first_sentence(tool) or tool.name}\u201d"
+
+    def _slot(self, name: str, tool: Tool) -> str:
+        schema = (tool.parameters.get("properties") or {}).get(name)
+        description = schema.get("description") if isinstance(schema, dict) else None
+        described = isinstance(description, str) and not description.isascii() and len(description) <= _SHORT
+        if self._bank.slots == "description" and described:
+            return str(description).strip(" .\u3002")
+        return name.replace("_", " ")
+
+    def _listed(self, names: Sequence[str], joint: str | None = None) -> str:
+        joint = self._bank.lists.conjunction if joint is None else joint
+        *most, last = names
+        return self._bank.lists.comma.join(most) + joint + last if most else last
 
 
 def task_of(tool: Tool) -> str:
     """What a tool does, to stand after "I can": from its description, else from its name."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", tool.name).lower()
-    first_sentence = re.split(r"[.;](?=\s|$)|\n", tool.description.strip(), maxsplit=1)[0]
-    if not re.match(r"[A-Z][a-z]+ ", first_sentence) or re.match(r"(?:The|This|An?|API) ", first_sentence):
+    described, stripped = _ABOUT_AN_API.subn("", _first_sentence(tool))
+    described = re.split(r", given\b|(?<!\ba)(?<!\bthe)(?<!\bfor) given\b| includes\b", described, maxsplit=1)[0]
+    if not re.match(r"(?!The |This |An? |API |is )[A-Za-z]+ ", described) or not (stripped or described[0].isupper()):
         return f"use {words}"
-    verb, rest = first_sentence.split(" ", 1)
+    verb, rest = described.split(" ", 1)
     return f"{_base_form(verb.lower())} {rest}"
 
 
+def _first_sentence(tool: Tool) -> str:
+    return re.split(r"[.;](?=\s|$)|\n|\u3002", tool.description.strip(), maxsplit=1)[0]
+
+
 def _base_form(verb: str) -> str:
-    """Turn "Adds" into "add": the few third-person forms that descriptions of tools start with."""
+    """Turn "Adds" and "adding" into "add": the few forms of verbs that descriptions of tools start with."""
+    if verb.endswith("ing") and len(verb) > 5:
+        stem = verb[:-3]
+        if re.search(r"([bgmnprt])\1$", stem):  # setting, getting, planning
+            return stem[:-1]
+        return (
+            stem + "e" if re.search(r"(?:[aou]t|let|[oi]v|[kl]at|ul|[ai]k|rv|[nr]g|[ou]s|[uic]c|iz)$", stem) else stem
+        )
+    if verb.endswith("ies"):
+        return verb[:-3] + "y"
     if re.search(r"(?:sh|ch|ss|x)es$", verb):
         return verb[:-2]
     return verb[:-1] if re.search(r"[^s]s$", verb) else verb
 
 
-def _listed(names: Sequence[str], joint: str = "and") -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {joint} {names[-1]}"
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

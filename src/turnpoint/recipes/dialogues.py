@@ -10,7 +10,7 @@ from typing import NamedTuple
 from turnpoint.data import load_dialogues
 from turnpoint.data.split import part_of
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, decisions, join_adjacent_turns, opening, with_tools
-from turnpoint.pairs.trajectories import distractors
+from turnpoint.pairs.sources import far_distractors
 
 DATA = Path(__file__).parent / "data"
 _WEIGHTS = (9, 8, 3)  # SFT, pairs, held back
@@ -111,4 +111,4 @@ def _with_distractors(dialogues: Sequence[Dialogue], random: Random) -> list[Dia
 def _widened(dialogue: Dialogue, pool: Iterable[Tool], random: Random) -> Dialogue:
     if len(dialogue.tools) > 1 or Decision.RELEVANCE in decisions(dialogue):
         return dialogue
-    return with_tools(dialogue, distractors(dialogue.tools, list(pool), random, most=2))
+    return with_tools(dialogue, far_distractors(dialogue.tools, list(pool), random, most=2))

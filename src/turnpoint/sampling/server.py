@@ -1,0 +1,61 @@
+"""Replies from a server that speaks OpenAI's chat API: vLLM, llama.cpp, Ollama, a hosted model."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from turnpoint.errors import ConfigError
+
+_ATTEMPTS = 3
+_BUSY = (429, 500, 502, 503, 504)  # answers of a server that may have time later
+_PATIENCE = 120.0  # seconds for one reply
+
+
+class ChatServer:
+    """A model behind `POST {url}/chat/completions`.
+
+    Args:
+        url: base address, such as `http://localhost:8000/v1`.
+        model: name of the model there.
+        api_key: sent as bearer token, where the server wants one.
+        settings: further fields of each request, such as temperature, seed and max_tokens.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, api_key: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        self._model, self._settings = model, dict(settings or {})
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=_PATIENCE)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"server: must be an address such as http://localhost:8000/v1 (got {url!r})") from error
+
+    def reply(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """What the model writes after `messages`, in OpenAI's form.
+
+        Raises:
+            ConfigError: the server cannot be reached, refuses the request, or answers in another form.
+        """
+        body = {"model": self._model, "messages": list(messages), **self._settings}
+        answer = self._posted(body)
+        try:
+            return answer.json()["choices"][0]["message"]["content"] or ""
+        except (ValueError, LookupError, TypeError) as error:
+            raise ConfigError(f"server {answer.url}: answers in no form of OpenAI's ({answer.text:.200})") from error
+
+    def _posted(self, body: Mapping[str, Any]) -> httpx.Response:
+        url = self._client.base_url
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer = self._client.post("chat/completions", json=body)
+            except httpx.HTTPError as error:
+                raise ConfigError(f"server {url}: cannot be reached ({error}); check the address") from error
+            if answer.status_code not in _BUSY or attempt == _ATTEMPTS - 1:
+                break
+            time.sleep(2**attempt)
+        if answer.is_error:
+            raise ConfigError(f"server {url}: answers {answer.status_code} ({' '.join(answer.text.split()):.200})")
+        return answer
