@@ -3,19 +3,18 @@
 import pytest
 from tests.doctor.builders import CLOCK, WEATHER, assistant, call, dialogue, found, result, user
 
-from turnpoint.dialogue import Dialogue
 from turnpoint.doctor import Severity
-from turnpoint.doctor.arguments import missing_required, unknown_parameters, wrong_types
+from turnpoint.doctor.arguments import broken_schemas, broken_values, missing_required, unknown_parameters
 from turnpoint.doctor.dialogues import (
-    decision_balance,
     duplicated_dialogues,
     no_scored_turn,
     repeated_roles,
+    system_in_some,
     tools_never_called,
     trailing_messages,
-    unanswered_calls,
-    ungrounded_values,
 )
+from turnpoint.doctor.grounding import ungrounded_optional, ungrounded_required
+from turnpoint.doctor.results import empty_results, unanswered_calls, unpaired_results
 
 GOOD = dialogue(user("Weather in Paris?"), call(city="Paris"), result("sunny"), assistant("It is sunny."))
 
@@ -24,15 +23,20 @@ GOOD = dialogue(user("Weather in Paris?"), call(city="Paris"), result("sunny"), 
     "find",
     [
         no_scored_turn,
-        unanswered_calls,
         trailing_messages,
         repeated_roles,
+        system_in_some,
         tools_never_called,
-        ungrounded_values,
+        duplicated_dialogues,
+        unanswered_calls,
+        unpaired_results,
+        empty_results,
+        ungrounded_required,
+        ungrounded_optional,
         missing_required,
         unknown_parameters,
-        wrong_types,
-        duplicated_dialogues,
+        broken_values,
+        broken_schemas,
     ],
 )
 def test_a_sound_dialogue_is_left_alone(find: object) -> None:
@@ -48,18 +52,11 @@ def test_dialogues_without_a_scored_turn() -> None:
     assert (finding.severity, finding.count, finding.rows) == (Severity.ERROR, 2, ("a:1", "a:2"))
 
 
-def test_only_the_first_five_rows_are_named_and_all_are_counted() -> None:
+def test_only_the_first_five_rows_are_shown_and_all_are_named() -> None:
     finding = found(no_scored_turn([dialogue(user("Hi"), source=f"a:{i}") for i in range(7)]))
     assert finding.count == 7
     assert finding.rows == ("a:0", "a:1", "a:2", "a:3", "a:4")
-
-
-def test_a_call_in_the_middle_without_a_result() -> None:
-    skipped = dialogue(user("Weather in Paris?"), call(city="Paris"), assistant("Sunny."), source="a:1")
-    last = dialogue(user("Weather in Paris?"), call(city="Paris"), source="a:2")
-    parallel = {"role": "assistant", "tool_calls": [{"name": "weather", "arguments": {"city": c}} for c in ("A", "B")]}
-    half = dialogue(user("Weather?"), parallel, result("sunny"), assistant("Sunny."), source="a:3")
-    assert found(unanswered_calls([skipped, last, half])).rows == ("a:1", "a:3")
+    assert finding.sources == ("a:0", "a:1", "a:2", "a:3", "a:4", "a:5", "a:6")
 
 
 def test_messages_after_the_last_turn() -> None:
@@ -81,67 +78,15 @@ def test_a_repeat_names_the_row_it_repeats_and_other_tools_make_it_another_row()
 def test_tools_offered_and_never_called_are_counted_over_the_whole_data_set() -> None:
     both = dialogue(user("Hi"), assistant("Hello"), source="a:1", tools=(WEATHER, CLOCK))
     finding = found(tools_never_called([both, GOOD]))
-    assert finding.title == "1 of 2 tools are offered and never called: clock"
-    assert finding.rows == ("a:1",)
+    assert finding.title == "1 of 2 tools are offered and never called"
+    assert (finding.rows, finding.sources) == (("a:1: clock",), ("a:1",))
 
 
-def test_a_required_value_that_nobody_said() -> None:
-    invented = dialogue(user("Weather?"), call(city="Paris"), source="a:1")
-    spelled = dialogue(user("Weather in new york?"), call(city="New-York"), source="a:2")
-    optional = dialogue(user("Weather in Paris?"), call(city="Paris", days=3), source="a:3")
-    assert found(ungrounded_values([invented, spelled, optional])).rows == ("a:1",)
-
-
-def test_arguments_against_the_schema() -> None:
-    rows = [
-        dialogue(user("Weather in Paris?"), call(days=2), source="a:1"),
-        dialogue(user("Weather in Paris?"), call(city="Paris", place="Paris", hour=1), source="a:2"),
-        dialogue(user("Weather in Paris?"), call(city="Paris", days="two", unit="k"), source="a:3"),
-    ]
-    assert found(missing_required(rows)).rows == ("a:1: weather(city)",)
-    assert found(unknown_parameters(rows)).rows == ("a:2: weather(place, hour)",)
-    assert found(wrong_types(rows)).rows == ("a:3: weather(days='two', unit='k')",)
-
-
-def test_a_long_value_is_cut_in_the_report() -> None:
-    long = found(wrong_types([dialogue(user("Weather?"), call(city="Paris", unit="k" * 200))]))
-    assert long.rows == (f"d.jsonl:1: weather(unit='{'k' * 58}…)",)
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "fits"),
-    [
-        ({"type": "integer"}, True, False),
-        ({"type": "boolean"}, True, True),
-        ({"type": "number"}, 1, True),
-        ({"type": "integer"}, 1.5, False),
-        ({"type": ["string", "null"]}, None, True),
-        ({"type": "date"}, 5, True),
-        ({}, [1], True),
-        ({"type": "array"}, "a", False),
-        ({"enum": [1, 2]}, 3, False),
-    ],
-)
-def test_types_of_json_schema(schema: dict[str, object], value: object, fits: bool) -> None:
-    tool = {"name": "t", "parameters": {"type": "object", "properties": {"x": schema}}}
-    row = dialogue(user("go"), call("t", x=value), tools=(tool,))
-    assert (wrong_types([row]) is None) is fits
-
-
-def test_extra_parameters_are_fine_where_the_schema_allows_them() -> None:
-    tool = {"name": "t", "parameters": {"type": "object", "properties": {}, "additionalProperties": True}}
-    assert unknown_parameters([dialogue(user("go"), call("t", x=1), tools=(tool,))]) is None
-
-
-def test_decision_balance_counts_and_warns_of_what_is_rare() -> None:
-    few = found(decision_balance([GOOD]))
-    assert few.title == "decisions of 2 turns: call 1, slot 0, completion 1, relevance 0"
-    assert (few.severity, few.mend) == (Severity.NOTE, "")
-    many = found(decision_balance([GOOD] * 10))
-    assert many.severity is Severity.WARNING
-    assert "slot, relevance" in many.mend
-
-
-def test_no_warning_where_no_tools_are_offered() -> None:
-    chat = [Dialogue.model_validate({"messages": [user("Hi"), assistant("Hello")]})] * 30
-    assert found(decision_balance(chat)).severity is Severity.NOTE
+def test_rows_without_a_system_message_where_others_have_one() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    with_one = dialogue(system, user("Hi"), assistant("Hello"), source="a:1")
+    without = dialogue(user("Hi"), assistant("Hello"), source="a:2")
+    finding = found(system_in_some([with_one, without, with_one]))
+    assert (finding.title, finding.rows) == ("rows without a system message, where 2 have one", ("a:2",))
+    assert system_in_some([without]) is None
+    assert system_in_some([with_one]) is None

@@ -1,21 +1,21 @@
 """Each finding over pairs: what it reports and what it leaves alone."""
 
+import time
+
 import pytest
-from tests.doctor.builders import assistant, call, found, pair, result, user
+from tests.doctor.builders import assistant, call, found, pair, result
 
 from turnpoint.dialogue import IMAGE_MARK, Image, Message, PreferencePair
 from turnpoint.doctor import Severity
+from turnpoint.doctor.lengths import Lengths, far_apart, length_bias
 from turnpoint.doctor.pairs import (
-    Lengths,
     character_bias,
+    characters_far_apart,
     contradictions,
-    decision_balance,
     duplicated_pairs,
     duplicated_prompts,
     equal_sides,
-    length_bias,
     near_equal_sides,
-    side_turns,
     turn_bias,
     unknown_tools,
 )
@@ -32,6 +32,26 @@ def test_sides_nearly_equal() -> None:
     rows = [pair(f"{long} a", f"{long} b", source="p:1"), pair(f"{long} a", "b", source="p:2")]
     assert found(near_equal_sides(rows)).rows == ("p:1",)
     assert near_equal_sides([pair("Yes,  please", "yes, please")]) is None, "equal sides are another finding"
+
+
+@pytest.mark.parametrize(("words", "reported"), [(36, False), (37, True)])
+def test_words_in_common_are_counted_from_both_ends_and_between(words: int, reported: bool) -> None:
+    """Of `assistant`, `words` words and two more on each side these two differ: (words + 1) / (words + 3) in common.
+
+    That is 37 / 39 = .949 for 36 words, and 38 / 40 = .95 for 37.
+    """
+    half = words // 2
+    common = [f"word{i}" for i in range(words)]
+    sides = [" ".join([*common[:half], lost, *common[half:-1], lost, common[-1]]) for lost in ("a", "b")]
+    assert (near_equal_sides([pair(*sides)]) is not None) is reported
+
+
+def test_pairs_that_are_nearly_equal_by_the_thousand_take_no_time() -> None:
+    """Word for word, the comparison of two texts of 2000 words each would be of four million words."""
+    text = "the cat sat on the mat " * 400
+    started = time.perf_counter()
+    assert found(near_equal_sides([pair(f"{text} a {text}", f"{text} b {text}")] * 20)).count == 20
+    assert time.perf_counter() - started < 10
 
 
 def test_a_pair_turned_round_names_both() -> None:
@@ -60,7 +80,7 @@ def test_repeated_pairs_and_prompts() -> None:
 
 def test_rejected_sides_that_call_a_tool_not_offered() -> None:
     rows = [pair("A", [call("teleport", to="Mars")], source="p:1"), pair("A", [call(city="Paris")], source="p:2")]
-    assert found(unknown_tools(rows)).rows == ("p:1",)
+    assert found(unknown_tools(rows)).rows == ("p:1: teleport",)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +107,21 @@ def test_length_bias_says_which_way_and_how_much() -> None:
     assert found(length_bias([Lengths(10, 20)] * 30, "tokens")).title.startswith("chosen is shorter")
 
 
+def test_length_bias_names_the_pairs_that_make_it() -> None:
+    lengths = [Lengths(20, 10, f"p:{i}") for i in range(30)] + [Lengths(5, 5, "p:30")]
+    finding = found(length_bias(lengths, "tokens"))
+    assert finding.rows[0] == "p:0: 20 against 10 tokens"
+    assert finding.sources == tuple(f"p:{i}" for i in range(30))
+
+
+def test_sides_that_are_far_apart_the_farthest_first() -> None:
+    lengths = [Lengths(40, 10, "p:1"), Lengths(41, 10, "p:2"), Lengths(1, 9, "p:3"), Lengths(0, 9, "p:4")]
+    finding = found(far_apart(lengths, "tokens"))
+    assert finding.rows == ("p:3: 1 against 9 tokens", "p:2: 41 against 10 tokens")
+    assert far_apart(lengths[:1], "tokens") is None
+    assert found(characters_far_apart([pair("A" * 90, "B")])).rows == ("p.jsonl:1: 100 against 11 characters",)
+
+
 def test_pairs_of_equal_length_show_no_bias() -> None:
     assert length_bias([Lengths(5, 5)] * 100, "tokens") is None
     assert length_bias([], "tokens") is None
@@ -102,26 +137,3 @@ def test_bias_in_characters_and_in_turns() -> None:
     assert "characters" in found(character_bias(biased(10))).title
     assert found(turn_bias(biased(10))).title.endswith("(median 2 against 1 turns)")
     assert turn_bias([pair("A", "B")] * 10) is None
-
-
-def test_turns_of_both_sides() -> None:
-    rows = [*biased(3), pair("A", "B")]
-    assert found(side_turns(rows)).title == "turns of chosen against rejected: 2 against 1 in 3, 1 against 1 in 1"
-    assert side_turns([]) is None
-
-
-def test_a_decision_that_is_only_ever_rejected_is_a_warning() -> None:
-    question = [assistant("Which city?"), user("Paris"), call(city="Paris")]
-    rows = [pair(question, [call(city="Rome")]), pair("I am unable to do that.", [call(city="Rome")])]
-    finding = found(decision_balance(rows))
-    assert finding.title == "first decision, chosen / rejected: call 0 / 2, slot 1 / 0, relevance 1 / 0"
-    assert finding.severity is Severity.WARNING
-    assert "add pairs that choose call" in finding.mend
-    both = [*rows, pair([call(city="Paris")], "I am unable to do that.")]
-    assert found(decision_balance(both)).severity is Severity.NOTE
-
-
-def test_a_side_that_is_a_question_asks_for_a_slot() -> None:
-    rows = [pair([call(city="Paris")], "Which city?"), pair([call(city="Paris")], "It is sunny. Anything else?")]
-    finding = found(decision_balance(rows))
-    assert finding.title == "first decision, chosen / rejected: call 2 / 0, slot 0 / 1, completion 0 / 1"

@@ -3,8 +3,16 @@
 from tests.cli.tiny import tokenizer
 from tests.doctor.builders import assistant, call, dialogue, found, pair, user
 
-from turnpoint.doctor import Row, Severity, examine, rows_of
-from turnpoint.doctor.tokens import Tokenized, nothing_scored, over_long, refused, scored_share, token_bias, tree_saving
+from turnpoint.doctor import Row, Severity, rows_of
+from turnpoint.doctor.tokens import (
+    Tokenized,
+    few_scored,
+    nothing_scored,
+    over_long,
+    refused,
+    token_bias,
+    tokens_far_apart,
+)
 from turnpoint.template import Renderer, TokenizedDialogue, Turn, ensure_tool_template
 
 
@@ -36,18 +44,11 @@ def test_rows_longer_than_max_length() -> None:
     assert over_long(rows, 9) is None
 
 
-def test_share_of_scored_tokens() -> None:
-    assert found(scored_share([Row("a", (sequence(10, (2, 4)),), 0)])).title == "20.0% of 10 tokens are scored"
-    few = found(scored_share([Row("a", (sequence(200, (2, 4)),), 0)]))
+def test_hardly_any_scored_tokens() -> None:
+    assert few_scored([Row("a", (sequence(100, (2, 4)),), 0)]) is None, "exactly 2%"
+    few = found(few_scored([Row("a", (sequence(200, (2, 4)),), 0)]))
     assert (few.severity, few.title) == (Severity.WARNING, "1.0% of 200 tokens are scored")
-    assert scored_share([]) is None
-
-
-def test_tokens_saved_by_the_tree() -> None:
-    sides = TokenizedDialogue([1, 2, 3, 4], ()), TokenizedDialogue([1, 2, 5], ())
-    title = "the token tree runs 5 tokens instead of 7 (1.40 times fewer)"
-    assert found(tree_saving([Row("a", sides, 0)])).title == title
-    assert tree_saving([Row("a", sides[:1], 0)]) is None, "a dialogue alone shares nothing"
+    assert few_scored([]) is None
 
 
 def test_bias_in_scored_tokens() -> None:
@@ -56,9 +57,15 @@ def test_bias_in_scored_tokens() -> None:
     assert token_bias([Row("a", (sequence(9, (2, 8)),), 0)] * 9) is None
 
 
+def test_sides_far_apart_in_scored_tokens() -> None:
+    rows = [Row("a:1", (sequence(9, (2, 4)), sequence(30, (2, 11))), 0), Row("a:2", (sequence(9, (2, 4)),) * 2, 0)]
+    assert found(tokens_far_apart(rows)).rows == ("a:1: 2 against 9 scored tokens",)
+
+
 def test_what_the_template_refuses_is_a_finding_and_not_the_end() -> None:
     tokenized = rows_of([dialogue(user("Weather in Paris?"), call(city="Paris"))], Renderer(tokenizer()))
-    assert tokenized.rows == []
+    assert (tokenized.rows, tokenized.records) == ([], [])
+    assert found(refused(tokenized)).sources == ("d.jsonl:1",)
     assert "cannot render tools" in found(refused(tokenized)).rows[0]
     assert refused(Tokenized([], [])) is None
 
@@ -73,24 +80,3 @@ def test_rows_of_dialogues_and_pairs_score_exactly_what_the_assistant_wrote() ->
     [row] = rows_of([pair("Yes.", "No, never.")], renderer).rows
     assert (row.source, row.shared_turns, len(row.sequences)) == ("p.jsonl:1", 0, 2)
     assert row.scored[0] < row.scored[1]
-
-
-def test_examine_puts_the_worst_first_and_counts_tokens_only_when_given() -> None:
-    rows = [dialogue(user("Hi"), assistant("Hello"), user("Bye"), source="a:1"), dialogue(user("Hi"), source="a:2")]
-    findings = examine(rows)
-    assert [f.severity for f in findings] == sorted((f.severity for f in findings), reverse=True)
-    assert findings[0].title == "dialogues without a scored turn"
-    assert not any("tokens are scored" in f.title for f in findings)
-    made = tokenizer()
-    ensure_tool_template(made)
-    titles = [f.title for f in examine(rows, rows_of(rows, Renderer(made)), max_length=4)]
-    assert any("tokens are scored" in title for title in titles)
-    assert "rows longer than max_length 4 tokens" in titles
-
-
-def test_examine_judges_the_chosen_side_of_a_pair_as_a_dialogue_and_forgives_the_rejected() -> None:
-    bad = call(town="Paris")
-    titles = [f.title for f in examine([pair([bad], "No.", source="p:1")])]
-    assert "calls without a required parameter" in titles
-    titles = [f.title for f in examine([pair("No.", [bad], source="p:1")])]
-    assert "calls without a required parameter" not in titles

@@ -49,7 +49,7 @@ def run(given: Given) -> None:
     options, data = given.build(EvaluateOptions), given.build(DataOptions)
     if options.measure == "choices" and "max_new_tokens" in given.values:
         raise ConfigError("max_new_tokens: choices measures given turns and writes none; leave it out")
-    dialogues, notes = load_dialogues(data.dataset, format=data.format, split=data.split, limit=data.limit)
+    dialogues, notes = load_dialogues(data.dataset, **data.arguments())
     for note in notes:
         say(note)
     if without_tools := sum(not dialogue.tools for dialogue in dialogues):

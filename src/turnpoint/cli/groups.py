@@ -1,11 +1,11 @@
 """Groups of fields that several verbs take: the data they read, the model they load, the adapter they train."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 _FORMAT = (
-    "format of the data (openai, sharegpt, preference, alpaca-preference, completion, alpaca, text), or"
-    " package.module:name, a reader of your own; null finds it from the first row"
+    "format of the data (docs/data.md lists them), or package.module:name, a reader of your own; null finds it from the"
+    " first row"
 )
 
 
@@ -13,10 +13,21 @@ _FORMAT = (
 class DataOptions:
     """What a verb reads."""
 
-    dataset: str = field(metadata={"help": "file (JSON, JSONL), folder or hub name of the data"})
+    dataset: str = field(
+        metadata={
+            "help": "file (JSON, JSONL, CSV, Parquet), folder or hub name of the data, or a .yaml file that mixes some"
+        }
+    )
     format: str | None = field(default=None, metadata={"help": _FORMAT})
     split: str = field(default="train", metadata={"help": "split of a hub data set"})
     limit: int | None = field(default=None, metadata={"help": "take the first N rows; null takes all"})
+    on_bad_rows: Literal["error", "drop"] = field(
+        default="error", metadata={"help": "what becomes of a row that breaks a rule: error stops, drop leaves it out"}
+    )
+
+    def arguments(self) -> dict[str, Any]:
+        """What `turnpoint.data.load` and `Source` take beside the data."""
+        return {name: getattr(self, name) for name in ("format", "split", "limit", "on_bad_rows")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ def run(given: Given) -> None:
     options, data = given.build(PairsOptions), given.build(DataOptions)
     quotas = row_quotas(easy=options.easy, hard=options.hard, beyond=options.beyond, types=options.types)
     writer = _writer(given.build(WriterOptions), given, options.seed)
-    dialogues, notes = load_dialogues(data.dataset, format=data.format, split=data.split, limit=data.limit)
+    dialogues, notes = load_dialogues(data.dataset, **data.arguments())
     for note in notes:
         say(note)
     built = trajectory_pairs(

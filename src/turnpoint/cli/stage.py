@@ -78,7 +78,7 @@ def run_stage(given: Given, stage: Stage) -> None:
 
 
 def _sources(data: TrainingDataOptions) -> dict[str, Source]:
-    train = Source(data.dataset, data.format, data.split, data.limit, data.streaming)
+    train = Source(data.dataset, streaming=data.streaming, **data.arguments())
     if data.eval_dataset is None:
         return {"train": train}
     return {"train": train, "eval": replace(train, origin=data.eval_dataset, streaming=False)}

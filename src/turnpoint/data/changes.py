@@ -5,15 +5,18 @@ from collections.abc import Collection, Iterable
 
 
 class Changes:
-    """Counts, per kind of change, how often it happened and in how many rows."""
+    """Counts, per kind of change, how often it happened and in how many rows.
+
+    Attributes:
+        broken: of each row that was left out because it breaks a rule, where it stands and which rule.
+    """
 
     def __init__(self) -> None:
         self._times: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
         self._last_row: dict[str, str] = {}
         self._lines: list[str] = []
-        self._drops = 0
-        self._first_drop = ""
+        self.broken: list[str] = []
 
     def say(self, line: str) -> None:
         """Note what is no matter of rows, such as a file that was left out."""
@@ -21,8 +24,7 @@ class Changes:
 
     def drop(self, reason: str) -> None:
         """Count a row that is left out because it breaks a rule."""
-        self._first_drop = self._first_drop or reason
-        self._drops += 1
+        self.broken.append(reason)
 
     def add(self, what: str, where: str, times: int = 1) -> None:
         """Count `times` changes of the kind `what` in the row at `where`; rows are read one after the other."""
@@ -42,8 +44,7 @@ class Changes:
         self._lines += other._lines
         self._times.update(other._times)
         self._rows.update(other._rows)
-        self._drops += other._drops
-        self._first_drop = self._first_drop or other._first_drop
+        self.broken += other.broken
 
     def notes(self) -> tuple[str, ...]:
         """One line per kind of change, in the order of first appearance."""
@@ -51,7 +52,7 @@ class Changes:
             f"{what}: {times} in {self._rows[what]} {'row' if self._rows[what] == 1 else 'rows'}"
             for what, times in self._times.items()
         )
-        dropped = (
-            [f"left out rows that break a rule: {self._drops}, the first: {self._first_drop}"] if self._drops else []
-        )
+        dropped = [
+            f"left out rows that break a rule: {len(self.broken)}, the first: {each}" for each in self.broken[:1]
+        ]
         return (*self._lines, *dropped, *counted)

@@ -18,6 +18,8 @@ class Loaded(NamedTuple):
     """Name of the format, of several in a mix, or `records` where dialogues or pairs were handed over as they are."""
     notes: tuple[str, ...]
     """One line for each kind of change made to the data, with counts."""
+    broken: tuple[str, ...]
+    """Of each row that was left out because it breaks a rule, where it stands and which rule."""
 
 
 def load(
@@ -67,4 +69,9 @@ def _load(source: Source, kind: type[Dialogue] | type[PreferencePair] | None) ->
     records = [record for record in read if record is not None]
     if not records:
         raise DataError(f"{source.name}: no row is left; {opened.changes.notes()[0]}")
-    return Loaded(cast(list[Dialogue] | list[PreferencePair], records), opened.format, opened.changes.notes())
+    return Loaded(
+        cast(list[Dialogue] | list[PreferencePair], records),
+        opened.format,
+        opened.changes.notes(),
+        tuple(opened.changes.broken),
+    )

@@ -6,8 +6,6 @@ user message. `conversations` with `chosen` and `rejected` is LLaMA-Factory's Sh
 `chosen_messages` and `rejected_messages`, whole conversations (its v1 form).
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +14,7 @@ from turnpoint.data.fields import row_id, tools
 from turnpoint.data.openai import read_messages
 from turnpoint.data.prompts import fork_messages, fork_text
 from turnpoint.data.sharegpt import read_conversation, read_entries
-from turnpoint.dialogue import Message, PreferencePair, parse
+from turnpoint.dialogue import Message, PreferencePair, parse, prompt_id
 from turnpoint.errors import DataError
 
 
@@ -72,7 +70,7 @@ def build_pair(
         "about": row.get("about") or {},
         "weight": 1.0 if row.get("weight") is None else row["weight"],
         "margin": row.get("margin"),
-        "dialogue_id": row_id(row, _prompt_id(prompt), "dialogue_id"),
+        "dialogue_id": row_id(row, prompt_id(prompt), "dialogue_id"),
         "source": where,
         "verbatim": verbatim,
     }
@@ -148,8 +146,3 @@ def _read_list(raw: Any, where: str, field: str, changes: Changes) -> tuple[Mess
 
 def _is_text(value: Any) -> bool:
     return value is None or isinstance(value, str)
-
-
-def _prompt_id(prompt: Sequence[Message]) -> str:
-    said = json.dumps([message.said for message in prompt], sort_keys=True)
-    return "prompt-" + hashlib.blake2b(said.encode(), digest_size=8).hexdigest()

@@ -2,11 +2,33 @@
 
 import hashlib
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import accumulate
+from typing import NamedTuple
 
+from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError
 
 _BITS = 64
+
+
+class StagePart(StrEnum):
+    """The stages that may share the dialogues of a data set, in the order of their shares."""
+
+    SFT = "sft"
+    REWARD = "reward"
+    DPO = "dpo"
+
+
+class Part(NamedTuple):
+    """The share of a stage."""
+
+    shares: tuple[int, ...]
+    stage: StagePart
+
+    def holds(self, record: Dialogue | PreferencePair) -> bool:
+        """Whether a dialogue, or the one a pair comes from, is in it; the same in every run, on every machine."""
+        return part_of(record.key, self.shares) == list(StagePart).index(self.stage)
 
 
 def part_of(dialogue_id: str, weights: Sequence[int], *, seed: int = 0) -> int:

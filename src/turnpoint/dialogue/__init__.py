@@ -15,3 +15,4 @@ from turnpoint.dialogue.types import PreferencePair as PreferencePair
 from turnpoint.dialogue.types import Tool as Tool
 from turnpoint.dialogue.types import ToolCall as ToolCall
 from turnpoint.dialogue.types import parse as parse
+from turnpoint.dialogue.types import prompt_id as prompt_id

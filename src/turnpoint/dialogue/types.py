@@ -10,6 +10,7 @@ Whatever form tools, calls and contents come in, here they have one form:
   the text of a message, between `<tool_call>` and `</tool_call>`, stays text, and results may follow it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
@@ -20,6 +21,7 @@ from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, hol
 from turnpoint.dialogue.kinds import Decision
 from turnpoint.errors import DataError
 
+_OF_PROMPT = "prompt-"
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -216,6 +218,11 @@ class Dialogue(_Frozen):
         return self
 
     @property
+    def key(self) -> str:
+        """What tells the dialogue apart in every file: the id that its data gives it, else how it opens."""
+        return self.id if self.id not in ("", self.source) else _opening(self.messages)
+
+    @property
     def turns(self) -> tuple[int, ...]:
         """Indexes of the assistant messages: turn t is `messages[turns[t]]`."""
         return tuple(i for i, message in enumerate(self.messages) if message.role == "assistant")
@@ -274,6 +281,12 @@ class PreferencePair(_Frozen):
             object.__setattr__(self, name, matched[shared:])
         return self
 
+    @property
+    def key(self) -> str:
+        """`Dialogue.key` of the dialogue that the pair comes from: by its name in the data, or by how it opens."""
+        named = self.dialogue_id and not self.dialogue_id.startswith(_OF_PROMPT)
+        return self.dialogue_id if named else _opening(self.prompt)
+
     def side(self, name: Literal["chosen", "rejected"]) -> Dialogue:
         """The whole dialogue of one side. Validated already, so built without a second check."""
         side = self.chosen if name == "chosen" else self.rejected
@@ -306,6 +319,11 @@ def answered(result: Message, waiting: Sequence[ToolCall]) -> int | None:
     return next(named, 0 if waiting else None)
 
 
+def prompt_id(prompt: Sequence[Message]) -> str:
+    """An id for pairs of one prompt, where their data names no dialogue."""
+    return _OF_PROMPT + _hash(prompt)
+
+
 def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "") -> Record:
     """Build a dialogue or a pair from plain values.
 
@@ -322,6 +340,17 @@ def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "
         return kind.model_validate(dict(raw))
     except ValidationError as error:
         raise DataError(f"{where}: {_first_fault(error, field)}") from None
+
+
+def _opening(messages: Sequence[Message]) -> str:
+    """The messages up to what the user says first, hashed; all of them where the user says nothing."""
+    first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
+    return "opening-" + _hash(messages[: first + 1])
+
+
+def _hash(messages: Sequence[Message]) -> str:
+    said = json.dumps([message.said for message in messages], sort_keys=True)
+    return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
 
 
 def _first_fault(error: ValidationError, field: str) -> str:

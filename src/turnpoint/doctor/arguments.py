@@ -1,21 +1,17 @@
 """Findings over the arguments of calls, against the JSON schema of the tool called."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from turnpoint.dialogue import Dialogue, Tool, ToolCall
-from turnpoint.doctor.finding import Finding, Severity, over_rows
+from turnpoint.dialogue.types import short
+from turnpoint.doctor.finding import Finding, Place, Severity, over_rows
+from turnpoint.doctor.schemas import breaches, fault
 
 _VALUE_LENGTH = 60  # characters shown of a value
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
+_FAULT_LENGTH = 120  # characters shown of what is wrong with a schema
+_NAMES = ("required", "additionalProperties", "unevaluatedProperties")  # rules that other findings report
 
 
 def missing_required(dialogues: Sequence[Dialogue]) -> Finding | None:
@@ -38,8 +34,8 @@ def unknown_parameters(dialogues: Sequence[Dialogue]) -> Finding | None:
     )
 
 
-def wrong_types(dialogues: Sequence[Dialogue]) -> Finding | None:
-    """Calls whose arguments have another type than the schema says, or are not in its enum."""
+def broken_values(dialogues: Sequence[Dialogue]) -> Finding | None:
+    """Calls with a value that the schema does not allow: another type, not in its enum, out of its range."""
     return over_rows(
         Severity.WARNING,
         "calls with a value that breaks the tool's schema",
@@ -48,10 +44,26 @@ def wrong_types(dialogues: Sequence[Dialogue]) -> Finding | None:
     )
 
 
-def _faults(dialogues: Sequence[Dialogue], of_call: Callable[[ToolCall, Tool], list[str]]) -> list[str]:
+def broken_schemas(dialogues: Sequence[Dialogue]) -> Finding | None:
+    """Tools whose parameters are no valid JSON schema, so that the values of their calls cannot be checked."""
+    first = {tool.model_dump_json(): (dialogue, tool) for dialogue in reversed(dialogues) for tool in dialogue.tools}
+    places = [
+        Place(dialogue.source, f": {tool.name}: {shorten(wrong, _FAULT_LENGTH, placeholder='…')}")
+        for dialogue, tool in reversed(first.values())
+        if (wrong := fault(tool))
+    ]
+    return over_rows(
+        Severity.WARNING,
+        "tools whose parameters are no valid JSON schema",
+        places,
+        "mend the schema; servers that check or constrain calls refuse it, and values of calls are not checked here",
+    )
+
+
+def _faults(dialogues: Sequence[Dialogue], of_call: Callable[[ToolCall, Tool], list[str]]) -> list[Place]:
     """`source: tool(parameter, ...)` of each call at fault."""
     return [
-        f"{dialogue.source}: {call.name}({', '.join(names)})"
+        Place(dialogue.source, f": {call.name}({', '.join(names)})")
         for dialogue in dialogues
         for call, tool in _calls(dialogue)
         if (names := of_call(call, tool))
@@ -66,42 +78,22 @@ def _calls(dialogue: Dialogue) -> Iterator[tuple[ToolCall, Tool]]:
                 yield call, tools[call.name]
 
 
-def _properties(tool: Tool) -> dict[str, Any]:
-    properties = tool.parameters.get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
 def _missing(call: ToolCall, tool: Tool) -> list[str]:
-    return [name for name in tool.required if name not in call.arguments]
+    """Of the arguments by name alone, so that a broken schema is no excuse; within their values as JSON schema says."""
+    inner = (f"{each.path}: {each.message}" for each in breaches(call, tool) if each.rule == "required" and each.path)
+    return [*(name for name in tool.required if name not in call.arguments), *inner]
 
 
 def _unknown(call: ToolCall, tool: Tool) -> list[str]:
-    if tool.parameters.get("additionalProperties"):
+    """Strict where JSON schema is not: without `additionalProperties` a parameter that is not listed is a fault."""
+    if tool.parameters.get("additionalProperties") or "patternProperties" in tool.parameters:
         return []
-    return [name for name in call.arguments if name not in _properties(tool)]
+    properties = tool.parameters.get("properties")
+    known = properties if isinstance(properties, Mapping) else {}
+    inner = (f"{each.path}: {each.message}" for each in breaches(call, tool) if each.rule in _NAMES[1:] and each.path)
+    return [*(name for name in call.arguments if name not in known), *inner]
 
 
 def _breaking(call: ToolCall, tool: Tool) -> list[str]:
-    schemas = _properties(tool)
-    return [
-        f"{name}={_short(value)}"
-        for name, value in call.arguments.items()
-        if isinstance(schema := schemas.get(name), dict) and not _fits(value, schema)
-    ]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _VALUE_LENGTH else text[: _VALUE_LENGTH - 1] + "…"
-
-
-def _fits(value: Any, schema: dict[str, Any]) -> bool:
-    if isinstance(schema.get("enum"), list) and value not in schema["enum"]:
-        return False
-    named = schema.get("type")
-    names = named if isinstance(named, list) else [named]
-    known = [_TYPES[name] for name in names if name in _TYPES]
-    # A bool is an int in Python and not in JSON.
-    return not known or any(
-        isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds) for kinds in known
-    )
+    found: dict[str, Any] = {each.path: each.value for each in breaches(call, tool) if each.rule not in _NAMES}
+    return [f"{path}={short(value, _VALUE_LENGTH)}" if path else "…" for path, value in found.items()]

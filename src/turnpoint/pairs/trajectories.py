@@ -116,7 +116,7 @@ def _of_row(row: Row, request: Request, sides: Sides, number: int) -> Preference
         rejected=sides.rejected.messages,
         tools=sides.tools,
         id=f"{request.dialogue.id}#{at} {row.name}{f' {number + 1}' if number else ''}",
-        dialogue_id=request.dialogue.id,
+        dialogue_id=request.dialogue.key,
         kind=row.kind,
         about=_about(row.query_type, row.set, sides.chosen.states, sides.rejected.states),
         source=f"{request.dialogue.source} message {at}: {row.name}",
@@ -130,7 +130,7 @@ def _of_fork(kind: str, fork: Fork, ways: Ways) -> PreferencePair:
         rejected=ways.rejected,
         tools=ways.tools,
         id=f"{fork.dialogue.id}#{fork.start} {kind}",
-        dialogue_id=fork.dialogue.id,
+        dialogue_id=fork.dialogue.key,
         kind=kind,
         source=f"{fork.dialogue.source} message {fork.start}: {kind}",
     )

@@ -6,13 +6,14 @@ cannot be honoured is a `ConfigError`.
 
 import sys
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from transformers.trainer_utils import IntervalStrategy
 
+from turnpoint.data.split import StagePart
 from turnpoint.errors import ConfigError
 from turnpoint.objectives import COEFFICIENTS, DIVERGENCES, LOSSES, REDUCTIONS, LossFact, Objective
 from turnpoint.template import Overflow
@@ -57,6 +58,8 @@ _NOT_WRITTEN = (
 @dataclass
 class StageConfig(TrainingArguments):
     """What all stages have in common. `DPOConfig` and `SFTConfig` are what a user makes."""
+
+    part: ClassVar[StagePart]  # of a data set that stages share
 
     output_dir: str | None = field(
         default="turnpoint_output",
@@ -116,6 +119,13 @@ class StageConfig(TrainingArguments):
     truncation_mode: str | None = field(
         default=None,
         metadata={"help": "TRL's name for `overflow`: keep_start is taken, keep_end is refused. Default: unset."},
+    )
+    data_split: list[int] | None = field(
+        default=None,
+        metadata={
+            "help": "Shares of the dialogues for SFT, reward model and DPO, such as 5,0,5: the stage trains on its own,"
+            " told by a hash of each dialogue, so that no two stages see one. Default: unset, the stage takes all."
+        },
     )
     dataset_num_proc: int | None = field(
         default=None,
@@ -200,6 +210,7 @@ class StageConfig(TrainingArguments):
         if self.truncation_mode == "keep_start":
             self.overflow, self.truncation_mode = "keep_start", None
         self._check_choice("overflow", OVERFLOWS)
+        self._check_split()
         for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -243,6 +254,19 @@ class StageConfig(TrainingArguments):
         self._check_trackers()
         if getattr(self, "parallelism_config", None) is not None:
             raise self._fault("parallelism_config", "splits sequences, which the token tree cannot", "leave it out")
+
+    def _check_split(self) -> None:
+        shares = self.data_split
+        if shares is None:
+            return
+        stages = [name.value for name in StagePart]
+        if len(shares) != len(stages) or min(shares) < 0:
+            rule = f"must be a whole number from 0 for each of {', '.join(stages)}"
+            raise self._fault("data_split", rule, "write 5,0,5")
+        if not shares[stages.index(self.part)]:
+            raise self._fault(
+                "data_split", f"leaves nothing for {self.part}", "give this stage a share, or leave it out"
+            )
 
     def _check_trackers(self) -> None:
         named = self.report_to if isinstance(self.report_to, list) else [self.report_to]
@@ -313,6 +337,8 @@ class StageConfig(TrainingArguments):
 class SFTConfig(StageConfig):
     """Settings of `SFTTrainer`: the loss is a mean over the scored tokens of a step."""
 
+    part = StagePart.SFT
+
     learning_rate: float = field(
         default=2e-5, metadata={"help": "Peak learning rate. Default: 2e-5; with LoRA 1e-4 to 2e-4 is usual."}
     )
@@ -327,6 +353,8 @@ def _described(fact: LossFact) -> str:
 @dataclass
 class DPOConfig(ArgumentsOfTRL, StageConfig):
     """Settings of `DPOTrainer`."""
+
+    part = StagePart.DPO
 
     learning_rate: float = field(
         default=1e-6, metadata={"help": "Peak learning rate. Default: 1e-6; with LoRA 1e-5 is usual."}

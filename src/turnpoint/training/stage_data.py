@@ -1,12 +1,13 @@
 """The data sets of a stage: tokenised as its settings say, what became of them, and what the stage makes of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from turnpoint.data import Source
+from turnpoint.data.split import Part
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.training.configs import StageConfig
 from turnpoint.training.data_report import DataReport, in_words
@@ -18,8 +19,10 @@ from turnpoint.training.tokenized import Tokenizing, tokenize
 def tokenizing(
     processing_class: PreTrainedTokenizerBase | ProcessorMixin, kind: Kind, config: StageConfig
 ) -> Tokenizing:
-    """How a stage with these settings tokenises its data."""
-    return Tokenizing(processing_class, kind, config.max_length, config.overflow, config.dataset_num_proc)
+    """How a stage with these settings tokenises what it trains on."""
+    shares = config.data_split
+    part = None if shares is None else Part(tuple(shares), config.part)
+    return Tokenizing(processing_class, kind, config.max_length, config.overflow, config.dataset_num_proc, part)
 
 
 def tokenized_for(source: Any, how: Tokenizing, config: StageConfig) -> Tokenized:
@@ -59,7 +62,7 @@ class StageData(Generic[Example]):
         if not origin.streams:
             return self.examples(source, "train")
         self.config.check_stream()
-        return Stream(origin, self._how, self.make)
+        return Stream(origin, self._how("train"), self.make)
 
     def for_evaluation(self, source: Any) -> Any:
         """What is evaluated on: examples, several by name, or None."""
@@ -81,10 +84,10 @@ class StageData(Generic[Example]):
         if source is None:
             return None
         if isinstance(source, Tokenized):
-            self._check_tokenized(source)
+            self._check_tokenized(source, split)
             records = source
         else:
-            records = tokenized_for(source, self._how, self.config)
+            records = tokenized_for(source, self._how(split), self.config)
         self.report.add(split, records.facts)
         if not records:
             raise DataError(
@@ -92,16 +95,17 @@ class StageData(Generic[Example]):
             )
         return self.make(records)
 
-    @property
-    def _how(self) -> Tokenizing:
-        return tokenizing(self.processing_class, self.kind, self.config)
+    def _how(self, split: str) -> Tokenizing:
+        """What is evaluated on is taken whole, whatever share of the training data a stage has."""
+        how = tokenizing(self.processing_class, self.kind, self.config)
+        return how if split == "train" else replace(how, part=None)
 
-    def _check_tokenized(self, records: Tokenized) -> None:
+    def _check_tokenized(self, records: Tokenized, split: str) -> None:
         """Refuse data that was tokenised in another way than the settings say, or for another stage."""
         where = f"{self.stage}: data of {records.facts.source}"
         if records.kind != self.kind:
             raise DataError(f"{where}: holds {records.kind.name} where {self.kind.name} are needed")
-        wanted, found = self._how.settings, records.facts.settings
+        wanted, found = self._how(split).settings, records.facts.settings
         for name in wanted | found:
             if found.get(name) != wanted.get(name) and name != "date":  # what was made ready yesterday is as good
                 raise ConfigError(

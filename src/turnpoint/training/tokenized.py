@@ -32,6 +32,7 @@ from turnpoint.cache import cache_folder, digest, made_whole
 from turnpoint.data import Source
 from turnpoint.data.changes import Changes
 from turnpoint.data.rows import Row
+from turnpoint.data.split import Part
 from turnpoint.dialogue import Dialogue, Image, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError
 from turnpoint.progress import with_progress
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 _ROWS_AT_ONCE = 64  # that a process reads and tokenises
 _ROWS_TOGETHER = 4096  # in one piece of the file, or
 _BYTES_TOGETHER = 1 << 28
+_OF_ANOTHER_STAGE = "for another stage (data_split)"
 _BAD_ROW = "breaks a rule of the data"
 _SOURCES_NAMED = 5  # for each reason
 _ROOMS = ("dialogue", "data", "template")  # whose code decides on the tokens
@@ -59,6 +61,7 @@ class Tokenizing:
         kind: `DIALOGUES` or `PAIRS`.
         max_length: most tokens of a side; None for no limit.
         overflow: see `turnpoint.template.fit_pairs`.
+        part: of the dialogues that is wanted; None for all.
         processes: that read and tokenise; None: one for each core where there is much to do (`turnpoint.workers`).
 
     Attributes:
@@ -75,6 +78,7 @@ class Tokenizing:
     max_length: int | None
     overflow: Overflow
     processes: int | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         renderer = Renderer(self.processing_class)
@@ -100,6 +104,7 @@ class Tokenizing:
             "versions": {name: version(name) for name in ("transformers", "tokenizers", "jinja2")},
             "max_length": self.max_length,
             "overflow": self.overflow,
+            "data_split": None if self.part is None else [*self.part.shares, self.part.stage],
         } | (self._of_processor if self._reads_images else {})
 
     @property
@@ -200,7 +205,8 @@ class Making:
             counted: passes the rows on and says how far it has come.
         """
         how = self._how
-        work = partial(_tokenized, read=self._opened.read, fit=how.fit, kind=how.kind, schema=self.schema)
+        read = self._opened.read
+        work = partial(_tokenized, read=read, part=how.part, fit=how.fit, kind=how.kind, schema=self.schema)
         for batch in map_in_order(work, _some_at_once(counted(self._opened.rows)), processes):
             self._account(batch)
             yield batch.records
@@ -240,6 +246,7 @@ def _tokenized(
     rows: list[Row],
     *,
     read: Callable[[Row, Changes], Dialogue | PreferencePair | None],
+    part: Part | None,
     fit: Fit,
     kind: Kind,
     schema: pa.Schema,
@@ -256,6 +263,9 @@ def _tokenized(
             left_out.append((_BAD_ROW, row.where))
             continue
         source = record.source or record.id
+        if part is not None and not part.holds(record):
+            left_out.append((_OF_ANOTHER_STAGE, source))
+            continue
         files |= {file: _state(file) for file in image_files(record)}
         tokenized, fault, cut = fit(record)
         if fault is not None:
