@@ -8,10 +8,11 @@ SFT + DPO from SFT with a paired bootstrap over dialogues.
 """
 
 import argparse
+import copy
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -19,12 +20,12 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from turnpoint.cli.demo import draw_dialogues
 from turnpoint.cli.demo_recipe import stage_config
-from turnpoint.dialogue import Decision, Dialogue, PreferencePair
-from turnpoint.evaluation import DecisionReport, evaluate_decisions
+from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.evaluation import evaluate_decisions
 from turnpoint.evaluation.items import KINDS
 from turnpoint.memory import keep_freed_memory
 from turnpoint.models import load_model_and_tokenizer
@@ -40,6 +41,7 @@ FILES = {  # how the files of a source begin
     "sgd": ("train_openai_messages", "dev_openai_messages"),
 }
 RESAMPLES = 2000
+Items = Sequence[Mapping[str, Any]]
 
 
 def by_source(dialogues: Sequence[Dialogue]) -> dict[str, list[Dialogue]]:
@@ -73,22 +75,28 @@ def draw_pairs(
     return [pair for group in groups for pair in group]
 
 
-def bootstrap(before: DecisionReport, after: DecisionReport, kind: Decision | None, seed: int = 0) -> tuple[float, ...]:
-    """Difference of the rates of right decisions, and its 95% interval by resampling dialogues, in points."""
-    by_dialogue: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    for a, b in zip(before.verdicts, after.verdicts, strict=True):
-        assert a.item.source == b.item.source
-        if kind is None or a.item.decision is kind:
-            by_dialogue[a.item.source.partition(" message ")[0]].append((a.passed, b.passed))
+def bootstrap(before: Items, after: Items, kind: str | None, seed: int = 0) -> tuple[float, float, float]:
+    """Difference of the rates of right decisions, and its 95% interval by resampling dialogues, in points.
+
+    Args:
+        before: verdicts on the turns of a source, as `DecisionReport.as_dict` gives them.
+        after: on the same turns.
+        kind: the decision whose turns count; None for all.
+        seed: of the resampling.
+    """
+    by_dialogue: dict[str, list[int]] = defaultdict(list)
+    for a, b in zip(before, after, strict=True):
+        assert a["source"] == b["source"], "not the same turns"
+        if kind is None or a["decision"] == kind:
+            by_dialogue[a["source"].partition(" message ")[0]].append(b["passed"] - a["passed"])
     groups = list(by_dialogue.values())
 
-    def difference(sample: Sequence[list[tuple[bool, bool]]]) -> float:
-        turns = [turn for group in sample for turn in group]
-        return 100 * sum(b - a for a, b in turns) / len(turns)
+    def mean(sample: Sequence[list[int]]) -> float:
+        return 100 * sum(map(sum, sample)) / sum(map(len, sample))
 
     random = Random(seed)
-    drawn = sorted(difference(random.choices(groups, k=len(groups))) for _ in range(RESAMPLES))
-    return difference(groups), drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]
+    drawn = sorted(mean(random.choices(groups, k=len(groups))) for _ in range(RESAMPLES))
+    return mean(groups), drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES)]
 
 
 def main() -> None:
@@ -119,21 +127,21 @@ def main() -> None:
         print(f"{name}: {results['seconds'][name]} s", flush=True)
         return found
 
-    def evaluated(name: str) -> dict[str, DecisionReport]:
-        judged = _copy(model)
+    def evaluated(name: str) -> dict[str, Any]:
+        judged = copy.deepcopy(model).to(torch.bfloat16)
         settings = recipe["evaluation"]
         reports = {}
-        for source, dialogues, per_kind in [
-            (given.left_out, left_out, settings["left_out"]),
-            *((other, ds, settings["others"]) for other, ds in held_back.items()),
-        ]:
-            reports[source] = evaluate_decisions(
+        sources = [(given.left_out, left_out, settings["left_out"])]
+        sources += [(other, ds, settings["others"]) for other, ds in held_back.items() if settings["others"]]
+        for source, dialogues, per_kind in sources:
+            report = evaluate_decisions(
                 judged, tokenizer, dialogues, per_kind=per_kind, max_new_tokens=settings["max_new_tokens"]
             )
-            print(f"{name} on {source}: {dict(reports[source].rows())}", flush=True)
+            print(f"{name} on {source}: {dict(report.rows())}", flush=True)
+            reports[source] = report.as_dict()
         return reports
 
-    reports: dict[str, dict[str, DecisionReport]] = {}
+    reports: dict[str, dict[str, Any]] = {}
     if given.base:
         reports["base"] = timed("evaluate base", lambda: evaluated("base"))
     if given.sft is None:
@@ -144,7 +152,10 @@ def main() -> None:
         trainer.save_model()
         model.zero_grad(set_to_none=True)
         del trainer
-    reports["SFT"] = timed("evaluate SFT", lambda: evaluated("SFT"))
+    known = Path(given.sft or output / "sft") / "decisions.json"
+    if not known.exists():
+        known.write_text(json.dumps(timed("evaluate SFT", lambda: evaluated("SFT"))), encoding="utf-8")
+    reports["SFT"] = json.loads(known.read_text(encoding="utf-8"))
     dpo = stage_config(DPOConfig, recipe["dpo"]["settings"], "dpo.settings", output / "dpo", seed)
     pairs = draw_pairs(for_pairs, tokenizer, recipe["pairs"], seed)
     results["pairs"] = Counter(pair.source.rpartition(": ")[2] for pair in pairs)
@@ -154,25 +165,19 @@ def main() -> None:
     del dpo_trainer
     reports["SFT + DPO"] = timed("evaluate SFT + DPO", lambda: evaluated("SFT + DPO"))
 
-    results["reports"] = {name: {s: r.as_dict() for s, r in of.items()} for name, of in reports.items()}
+    results["reports"] = reports
     results["differences"] = {
         source: {
-            str(kind or "all"): bootstrap(report, reports["SFT + DPO"][source], kind)
+            str(kind or "all"): bootstrap(reports["SFT"][source]["items"], report["items"], kind)
             for kind in (*KINDS, None)
-            if kind is None or report.rate(kind) is not None
+            if kind is None or report["rates"][kind] is not None
         }
-        for source, report in reports["SFT"].items()
+        for source, report in reports["SFT + DPO"].items()
     }
     (output / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
     for source, differences in results["differences"].items():
         for kind, (mean, low, high) in differences.items():
             print(f"{source:10} {kind:12} {mean:+6.1f} points [{low:+.1f}, {high:+.1f}]", flush=True)
-
-
-def _copy(model: PreTrainedModel) -> PreTrainedModel:
-    import copy
-
-    return copy.deepcopy(model).to(torch.bfloat16)
 
 
 def _changed(recipe: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -194,7 +199,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="folder for models, replies and results.json")
     parser.add_argument("--recipe", default=str(RECIPE))
     parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="fields of the recipe to change")
-    parser.add_argument("--sft", help="folder of an SFT model of the same source and seed to begin with")
+    parser.add_argument(
+        "--sft", help="SFT model of the same source and seed to begin with; its decisions are kept there"
+    )
     parser.add_argument("--base", action="store_true", help="measure the base model as well")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()

@@ -95,3 +95,12 @@ def test_dialogues_that_give_no_pair_say_why(tmp_path: Path, capsys: pytest.Capt
     assert main(["pairs", "trajectories", data, "--output", str(tmp_path / "p.jsonl")]) == 2
     assert "no pair can be built of 1 dialogues (they offer no tools)" in capsys.readouterr().err
     assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(
+    dialogues: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main(["pairs", "trajectories", dialogues, "--output", str(blocked / "p.jsonl")]) == 2
+    assert "--output: cannot write" in capsys.readouterr().err

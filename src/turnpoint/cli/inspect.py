@@ -69,6 +69,7 @@ VERB = Verb(
     ),
     groups={"Data": DataOptions, "Examination": InspectOptions},
     positional=("dataset",),
+    defaults={"on_bad_rows": "drop"},
 )
 
 
@@ -78,7 +79,7 @@ def run(given: Given) -> None:
     _check(options)
     if options.show and options.json:
         raise ConfigError(f"--show: prints text (got {options.show}), and --json prints nothing else; leave one out")
-    loaded = load(data.dataset, format=data.format, split=data.split, limit=data.limit)
+    loaded = load(data.dataset, **data.arguments())
     records: Sequence[Dialogue | PreferencePair] = loaded.records
     renderer, max_length = _renderer(options)
     tokenized = rows_of(with_progress(records, "Tokenising"), renderer) if renderer else None
@@ -87,7 +88,7 @@ def run(given: Given) -> None:
     judgements = judge(loaded.records)
     summary = overview(loaded.records, loaded.format, tokenized, renderer, max_length, judgements)
     others = _others(data, options.against)
-    findings = examine(loaded.records, tokenized, max_length, renderer, others, judgements)
+    findings = examine(loaded.records, tokenized, max_length, renderer, others, judgements, loaded.broken)
     if options.html is not None and tokenized is not None and renderer is not None:
         from turnpoint.report import inspector_page
 
@@ -143,7 +144,12 @@ def _others(data: DataOptions, against: Sequence[str] | None) -> list[Held]:
     else:
         sources = [(source, source, "train") for source in against]
     return [
-        held(name, with_progress(load(source, format=data.format, split=split).records, f"Reading {name}"))
+        held(
+            name,
+            with_progress(
+                load(source, format=data.format, split=split, on_bad_rows=data.on_bad_rows).records, f"Reading {name}"
+            ),
+        )
         for name, source, split in sources
     ]
 

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -13,7 +14,7 @@ from turnpoint.cli.loading import open_model, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import load_dialogues, write_pairs
-from turnpoint.dialogue import Message
+from turnpoint.dialogue import Message, PreferencePair
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.pairs import Built, LanguageModelWriter, PhraseWriter, Writer, phrase_bank, row_quotas, trajectory_pairs
 from turnpoint.pairs.language_model import Complete
@@ -98,8 +99,16 @@ def run(given: Given) -> None:
             f"{data.dataset}: no pair can be built of {len(dialogues)} dialogues ({reasons or 'they offer no tools'});"
             " give complete dialogues with tools, calls, results and answers"
         )
-    write_pairs(built.pairs, Path(options.output))
+    _write(built.pairs, Path(options.output).expanduser())
     _report(built, quotas, len(dialogues), options)
+
+
+def _write(pairs: Sequence[PreferencePair], file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_pairs(pairs, file)
+    except OSError as error:
+        raise ConfigError(f"--output: cannot write {file}: {error.strerror}; check the path") from None
 
 
 def _writer(options: WriterOptions, given: Given, seed: int) -> Writer:

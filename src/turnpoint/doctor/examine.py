@@ -16,7 +16,7 @@ from turnpoint.doctor import (
     templates,
     tokens,
 )
-from turnpoint.doctor.finding import Finding, ranked
+from turnpoint.doctor.finding import Finding, Place, Severity, over_rows, ranked
 from turnpoint.doctor.sides import Judgements, judge
 from turnpoint.progress import with_progress
 from turnpoint.template import Renderer
@@ -73,6 +73,7 @@ def examine(
     renderer: Renderer | None = None,
     others: Sequence[repetition.Held] = (),
     judgements: Judgements | None = None,
+    broken: Sequence[str] = (),
 ) -> tuple[Finding, ...]:
     """Everything the doctor finds, the worst first.
 
@@ -83,6 +84,7 @@ def examine(
         renderer: that made the tokens; None leaves out what is known of its chat template.
         others: other data sets, in which no row should stand.
         judgements: what the records decide (`judge`), where that is known already.
+        broken: of each row that could not be read, where it stands and why.
 
     Returns:
         Findings by falling severity, then by the share of rows they concern.
@@ -92,7 +94,7 @@ def examine(
         steps += _of_tokens(tokenized, max_length)
         if renderer is not None:
             steps += _of_template(records, tokenized, renderer)
-    found = [step() for step in with_progress(steps, "Examining")]
+    found = [broken_rows(broken), *(step() for step in with_progress(steps, "Examining"))]
     judged = judge(records) if judgements is None else judgements
     found += [decided.rare(judged.get("dialogue", ()), any(record.tools for record in records))]
     found += [decided.only_rejected(judged.get("chosen", ()), judged.get("rejected", ()))]
@@ -102,6 +104,17 @@ def examine(
     for other in others:
         found += repetition.leaks(with_progress(records, f"Comparing with {other.name}"), other)
     return ranked((finding for finding in found if finding), len(records))
+
+
+def broken_rows(lines: Sequence[str]) -> Finding | None:
+    """Rows that break a rule of their format."""
+    places = (line.partition(": ") for line in lines)
+    return over_rows(
+        Severity.ERROR,
+        "rows that cannot be read",
+        [Place(source, f": {reason}") for source, _, reason in places],
+        "mend what the line says; training stops at the first, or leaves them out with on_bad_rows: drop",
+    )
 
 
 def _of_records(records: Sequence[Dialogue] | Sequence[PreferencePair], tokenized: bool) -> Iterator[_Step]:

@@ -27,7 +27,6 @@ _METRICS = (
 # Statistic of tokens -> name; a pair adds the mean over the scored tokens of each of its sides.
 TOKEN_METRICS = {"entropy": "entropy", "top1": "mean_token_accuracy", "mean_logit": "logits"}
 _OF_WPO = "log_sum_p2"
-_MOST_EXPONENT = 20.0  # a token that much less likely than under the reference is far enough
 
 
 class PairFacts(NamedTuple):
@@ -40,8 +39,9 @@ class PairFacts(NamedTuple):
         chosen_tokens: scored tokens of the chosen side.
         rejected_tokens: of the rejected side.
         liked: 1, or 0 for a rated completion that was not.
-        divergence: KL of policy and reference, summed over the scored tokens of both sides, nats: exp(d) - 1 - d with
-            d = log reference - log policy of a token, which no sample can make negative.
+        divergence: KL of policy and reference to second order, summed over the scored tokens of both sides, nats:
+            d^2 / 2 with d = log reference - log policy of a token. Under exp(d) - 1 - d one token that the policy has
+            given up would stand for all: these are tokens of the data, not samples of the policy.
     """
 
     chosen_reward: Any
@@ -298,7 +298,7 @@ def _divergences(policy: Sequence[Sequence[Tensor]], reference: Sequence[Sequenc
     """KL of each pair, summed over its scored tokens, [B]."""
     with torch.no_grad():
         differences = [torch.cat(list(r)) - torch.cat(list(p)) for p, r in zip(policy, reference, strict=True)]
-        return torch.stack([(torch.expm1(each.clamp(max=_MOST_EXPONENT)) - each).sum() for each in differences])
+        return torch.stack([each.square().sum() / 2 for each in differences])
 
 
 def _totals(sides: Sides) -> list[Tensor]:
