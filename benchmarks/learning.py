@@ -13,25 +13,22 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 import yaml
-from transformers import PreTrainedTokenizerFast
 
-from turnpoint.cli.demo import draw_dialogues
+from turnpoint.cli.demo import draw_dialogues, draw_pairs
 from turnpoint.cli.demo_recipe import stage_config
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue import Dialogue
 from turnpoint.evaluation import evaluate_decisions
 from turnpoint.evaluation.items import KINDS
 from turnpoint.memory import keep_freed_memory
 from turnpoint.models import load_model_and_tokenizer
-from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.recipes.dialogues import demo_parts
-from turnpoint.template import Renderer, ensure_tool_template
+from turnpoint.template import ensure_tool_template
 from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 RECIPE = Path(__file__).parents[1] / "src" / "turnpoint" / "recipes" / "learning.yaml"
@@ -51,28 +48,6 @@ def by_source(dialogues: Sequence[Dialogue]) -> dict[str, list[Dialogue]]:
         name = next(name for name, begins in FILES.items() if dialogue.source.startswith(begins))
         found[name].append(dialogue)
     return found
-
-
-def draw_pairs(
-    dialogues: Sequence[Dialogue], tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], seed: int
-) -> list[PreferencePair]:
-    """Pairs within the rows' numbers and the length of a side; those of one dialogue stay beside each other."""
-    renderer, rows = Renderer(tokenizer), settings["rows"]
-    order = Random(seed).sample(dialogues, len(dialogues))
-    built = trajectory_pairs(order, writer=PhraseWriter(), distractors=settings["distractors"], seed=seed)
-    counts: Counter[str] = Counter()
-    drawn: list[PreferencePair] = []
-    for pair in built.pairs:
-        row = pair.source.rpartition(": ")[2]
-        if counts[row] < rows.get(row, 0):
-            sides = renderer.tokenize_pair(pair)
-            if max(len(sides.chosen.input_ids), len(sides.rejected.input_ids)) <= settings["longest"]:
-                counts[row] += 1
-                drawn.append(pair)
-    print(f"{len(drawn)} of {len(built.pairs)} pairs: {dict(counts)}", flush=True)
-    groups = [list(group) for _, group in groupby(drawn, key=lambda pair: pair.dialogue_id)]
-    Random(seed).shuffle(groups)
-    return [pair for group in groups for pair in group]
 
 
 def bootstrap(before: Items, after: Items, kind: str | None, seed: int = 0) -> tuple[float, float, float]:
@@ -158,7 +133,7 @@ def main() -> None:
     reports["SFT"] = json.loads(known.read_text(encoding="utf-8"))
     dpo = stage_config(DPOConfig, recipe["dpo"]["settings"], "dpo.settings", output / "dpo", seed)
     pairs = draw_pairs(for_pairs, tokenizer, recipe["pairs"], seed)
-    results["pairs"] = Counter(pair.source.rpartition(": ")[2] for pair in pairs)
+    results["pairs"] = Counter(str(pair.about["row"]) for pair in pairs)
     dpo_trainer = DPOTrainer(model, args=dpo, train_dataset=pairs, processing_class=tokenizer)
     timed("DPO", dpo_trainer.train)
     model.zero_grad(set_to_none=True)

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 from turnpoint.cli import demo
 from turnpoint.cli.demo_recipe import RECIPE, read_recipe, stage_config
 from turnpoint.errors import ConfigError
-from turnpoint.pairs.trajectories import KINDS
+from turnpoint.pairs.trajectories import ROW_NAMES
 from turnpoint.training import DPOConfig, SFTConfig
 
 Run = Callable[..., Ran]
@@ -54,7 +54,7 @@ def recipe(tmp_path: Path) -> Callable[..., str]:
             "longest": 2500,
             "settings": {"max_length": None, "max_steps": 1},
         },
-        "pairs": {"per_kind": dict.fromkeys(KINDS, 1), "longest": 2500},
+        "pairs": {"rows": dict.fromkeys(ROW_NAMES, 1), "longest": 2500, "distractors": 1},
         "dpo": {"settings": {"max_length": None, "reduction": "diatool", "logging_steps": 1}},
         "evaluation": {"per_kind": 1, "max_new_tokens": 4},
     }
@@ -154,7 +154,7 @@ def test_the_shipped_recipe_makes_the_settings_of_both_stages(tmp_path: Path) ->
         for name, value in recipe[part]["settings"].items():
             assert getattr(config, name) == value
     assert dpo.reduction == "diatool"
-    assert set(recipe["pairs"]["per_kind"]) == set(KINDS)
+    assert set(recipe["pairs"]["rows"]) <= set(ROW_NAMES)
 
 
 def test_numbers_of_a_recipe_are_read_as_on_the_command_line(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_numbers_of_a_recipe_are_read_as_on_the_command_line(tmp_path: Path) -> 
         ({"sft": {"dialogues": "many"}}, "sft.dialogues: Input should be a valid integer (got 'many')"),
         ({"sft": {"dialogues": 0}}, "sft.dialogues: Input should be greater than 0 (got 0)"),
         ({"sft": {"dialoges": 3}}, "sft.dialoges: Extra inputs are not permitted (got 3)"),
-        ({"pairs": {"per_kind": {"repeated cal": 1}}}, "pairs.per_kind: unknown kind 'repeated cal'; use some of"),
+        ({"pairs": {"rows": {"repeated cal": 1}}}, "pairs.rows: unknown row 'repeated cal'; use some of"),
         ({"evaluation": {"per_kind": None}}, "evaluation.per_kind: Input should be a valid integer (got None)"),
         (
             {"dpo": {"settings": {"reductoin": "sum"}}},

@@ -23,7 +23,7 @@ def obliging(instruction: str) -> str:
 
 def test_a_model_that_does_as_asked_gives_every_row_of_the_request() -> None:
     built = trajectory_pairs([CALLS], writer=LanguageModelWriter(obliging))
-    rows = {pair.source.rpartition(": ")[2] for pair in built.pairs if pair.about["set"] != "beyond"}
+    rows = {pair.about["row"] for pair in built.pairs if pair.about["set"] != "beyond"}
     assert rows == {
         "needless question easy", "needless question hard N", "needless question hard M", "refused call easy",
         "refused call hard", "invented call easy", "invented call hard N", "invented call hard M",

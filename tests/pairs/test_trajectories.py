@@ -37,7 +37,7 @@ def test_every_row_of_the_table_is_built_of_the_shipped_dialogues(shipped: Seque
     start = time.process_time()
     pairs = trajectory_pairs(shipped, writer=PhraseWriter()).pairs
     seconds = time.process_time() - start
-    counts = Counter(pair.source.rpartition(": ")[2] for pair in pairs if pair.about["set"] != "beyond")
+    counts = Counter(pair.about["row"] for pair in pairs if pair.about["set"] != "beyond")
     assert set(counts) == {row.name for row in ROWS}
     assert min(counts.values()) > 100
     assert sum(counts.values()) > 3000
@@ -56,17 +56,17 @@ def test_other_languages_pass_the_check_too(shipped: Sequence[Dialogue], languag
     built = trajectory_pairs(shipped[:150], writer=PhraseWriter(phrase_bank(language)))
     table = [pair for pair in built.pairs if pair.about["set"] != "beyond"]
     assert {pair.id: found for pair in table if (found := problems(pair))} == {}
-    assert {pair.source.rpartition(": ")[2] for pair in table} == {row.name for row in ROWS}
+    assert {pair.about["row"] for pair in table} == {row.name for row in ROWS}
 
 
 def test_pairs_are_valid_when_read_back_and_all_different(
     shipped: Sequence[Dialogue], of_shipped: Sequence[PreferencePair]
 ) -> None:
-    ids = {dialogue.id for dialogue in shipped}
+    keys = {dialogue.key for dialogue in shipped}
     assert len({pair.id for pair in of_shipped}) == len(of_shipped)
     for pair in of_shipped:
         assert PreferencePair.model_validate_json(pair.model_dump_json()) == pair
-        assert pair.dialogue_id in ids
+        assert pair.dialogue_id in keys
         assert pair.chosen[-1].role == "assistant"
     assert {pair.kind for pair in of_shipped} == set(KINDS)
 
@@ -77,6 +77,7 @@ def test_a_pair_says_what_it_is() -> None:
     assert guess.dialogue_id == "asks"
     assert guess.source == "hand:1 message 1: invented call easy"
     assert guess.about == {
+        "row": "invented call easy",
         "query_type": 2,
         "set": "easy",
         "chosen_states": "1-2-3-4-5",
@@ -84,6 +85,7 @@ def test_a_pair_says_what_it_is() -> None:
     }
     [again] = [pair for pair in pairs if pair.id == "asks#5 repeated call"]
     assert again.about == {
+        "row": "repeated call",
         "query_type": 1,
         "set": "beyond",
         "chosen_states": "1-2-3-4-5",

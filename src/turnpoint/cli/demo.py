@@ -88,11 +88,11 @@ def run(given: Given) -> None:
     with _step("5/7 evaluate SFT"):
         judge.add("SFT", model)
     with _step("6/7 pairs and DPO (DiaTool)"):
-        pairs = _draw_pairs(parts.pairs, tokenizer, recipe["pairs"], options.seed)
+        pairs = draw_pairs(parts.pairs, tokenizer, recipe["pairs"], options.seed)
         _train(DPOTrainer(model, args=dpo, train_dataset=pairs, processing_class=tokenizer))
     with _step("7/7 evaluate SFT + DPO"):
         judge.add("SFT + DPO", model)
-    held_back = _draw_pairs(parts.dev, tokenizer, recipe["pairs"], options.seed)
+    held_back = draw_pairs(parts.dev, tokenizer, recipe["pairs"], options.seed)
     with written_aside(output, main=True, wait=lambda: None) as aside:
         judge.save(aside)
         write_pairs(pairs, aside / "pairs.jsonl")
@@ -199,26 +199,23 @@ def _rejections(dialogues: Sequence[Dialogue], seed: int) -> list[Dialogue]:
     ]
 
 
-def _draw_pairs(
+def draw_pairs(
     dialogues: Sequence[Dialogue], tokenizer: PreTrainedTokenizerFast, settings: dict[str, Any], seed: int
 ) -> list[PreferencePair]:
-    """As many pairs of each kind as the recipe asks for; pairs of one dialogue stay beside each other."""
-    renderer, longest = Renderer(tokenizer), settings["longest"]
-    shuffled = list(dialogues)
-    Random(seed).shuffle(shuffled)
-    built = trajectory_pairs(shuffled, writer=PhraseWriter(), seed=seed)
+    """As many pairs of each row as the recipe asks for; pairs of one dialogue stay beside each other."""
+    renderer, rows, longest = Renderer(tokenizer), settings["rows"], settings["longest"]
+    order = Random(seed).sample(dialogues, len(dialogues))
+    built = trajectory_pairs(order, writer=PhraseWriter(), distractors=settings["distractors"], seed=seed)
     drawn: list[PreferencePair] = []
     counts: Counter[str] = Counter()
     for pair in built.pairs:
-        if (
-            counts[pair.kind] < settings["per_kind"].get(pair.kind, 0)
-            and _longest_side(renderer.tokenize_pair(pair)) <= longest
-        ):
-            counts[pair.kind] += 1
+        row = str(pair.about["row"])
+        if counts[row] < rows.get(row, 0) and _longest_side(renderer.tokenize_pair(pair)) <= longest:
+            counts[row] += 1
             drawn.append(pair)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    say(f"      {len(drawn)} of {len(built.pairs)} pairs, at most {longest} tokens a side: {kinds}")
-    # Pairs of the first dialogues fill most kinds: in that order training would end on the others alone.
+    listed = ", ".join(f"{count} {row}" for row, count in counts.items())
+    say(f"      {len(drawn)} of {len(built.pairs)} pairs, at most {longest} tokens a side: {listed}")
+    # Pairs of the first dialogues fill most rows: in that order training would end on the others alone.
     groups = [list(group) for _, group in groupby(drawn, key=lambda pair: pair.dialogue_id)]
     Random(seed).shuffle(groups)
     return [pair for group in groups for pair in group]

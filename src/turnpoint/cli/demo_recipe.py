@@ -11,7 +11,7 @@ from turnpoint.cli.given import Given
 from turnpoint.cli.options import Verb
 from turnpoint.dialogue import parse
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.pairs.trajectories import KINDS
+from turnpoint.pairs.trajectories import ROW_NAMES
 from turnpoint.training import DPOConfig, SFTConfig
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "demo.yaml"
@@ -32,16 +32,17 @@ class _Sft(_Part):
 
 
 class _Pairs(_Part):
-    per_kind: dict[str, PositiveInt]
+    rows: dict[str, PositiveInt]
     longest: PositiveInt
+    distractors: NonNegativeInt
 
-    @field_validator("per_kind")
+    @field_validator("rows")
     @classmethod
-    def _known(cls, per_kind: dict[str, int]) -> dict[str, int]:
-        unknown = next((kind for kind in per_kind if kind not in KINDS), None)
+    def _known(cls, rows: dict[str, int]) -> dict[str, int]:
+        unknown = next((row for row in rows if row not in ROW_NAMES), None)
         if unknown is not None:
-            raise ValueError(f"unknown kind {unknown!r}; use some of {', '.join(KINDS)}")
-        return per_kind
+            raise ValueError(f"unknown row {unknown!r}; use some of {', '.join(ROW_NAMES)}")
+        return rows
 
 
 class _Dpo(_Part):

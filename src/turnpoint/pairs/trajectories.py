@@ -18,6 +18,7 @@ from turnpoint.pairs.writer import Writer
 BEYOND = "beyond"  # the set of pairs that are in no row of the table
 _NEAR = 0.5  # of widened dialogues get a tool about the same thing
 _QUERY_TYPES = {Decision.CALL: 1, Decision.COMPLETION: 1, Decision.SLOT: 2, Decision.RELEVANCE: 3}
+ROW_NAMES = (*(row.name for row in ROWS), *BUILDERS)
 KINDS = tuple(dict.fromkeys([*(row.kind for row in ROWS), *BUILDERS]))
 
 
@@ -41,14 +42,13 @@ def trajectory_pairs(
     """Every pair that the requests and the forks of the dialogues allow.
 
     What a dialogue gives depends on it, on the pool and on the seed, not on the dialogues before it. Each pair says in
-    `about` its query type, its set (easy, hard or beyond) and the states of both sides.
+    `about` its row, its query type, its set (easy, hard or beyond) and the states of both sides.
 
     Args:
         dialogues: with tools; others have no fork.
         writer: words what the dialogues do not say. What it writes is checked; a pair that breaks a rule is left out.
         kinds: those wanted, of `KINDS`.
-        quotas: most pairs of each row by `Row.name`, and of each kind beyond the table by its name; rows that are not
-            named give none. None takes all.
+        quotas: most pairs of each row by its name, of `ROW_NAMES`; rows that are not named give none. None takes all.
         distractors: tools of other dialogues to offer beside those of each pair, at most.
         pool: dialogues to take distracting tools and invented values from; None: `dialogues` themselves.
         seed: of every random choice.
@@ -118,7 +118,7 @@ def _of_row(row: Row, request: Request, sides: Sides, number: int) -> Preference
         id=f"{request.dialogue.id}#{at} {row.name}{f' {number + 1}' if number else ''}",
         dialogue_id=request.dialogue.key,
         kind=row.kind,
-        about=_about(row.query_type, row.set, sides.chosen.states, sides.rejected.states),
+        about=_about(row.name, row.query_type, row.set, sides.chosen.states, sides.rejected.states),
         source=f"{request.dialogue.source} message {at}: {row.name}",
     )
 
@@ -135,11 +135,11 @@ def _of_fork(kind: str, fork: Fork, ways: Ways) -> PreferencePair:
         source=f"{fork.dialogue.source} message {fork.start}: {kind}",
     )
     paths = (state_path(pair.side("chosen")), state_path(pair.side("rejected")))
-    return pair.model_copy(update={"about": _about(_QUERY_TYPES[fork.decision], BEYOND, *paths)})
+    return pair.model_copy(update={"about": _about(kind, _QUERY_TYPES[fork.decision], BEYOND, *paths)})
 
 
-def _about(query_type: int, set: str, chosen: str, rejected: str) -> dict[str, str | int]:
-    return {"query_type": query_type, "set": set, "chosen_states": chosen, "rejected_states": rejected}
+def _about(row: str, query_type: int, set: str, chosen: str, rejected: str) -> dict[str, str | int]:
+    return {"row": row, "query_type": query_type, "set": set, "chosen_states": chosen, "rejected_states": rejected}
 
 
 def _widened(dialogue: Dialogue, pool: Sequence[Tool], random: Random, most: int) -> Dialogue:
