@@ -9,13 +9,11 @@ from pathlib import Path
 
 from turnpoint.data import load_dialogues, load_pairs
 from turnpoint.dialogue import Message, PreferencePair
-from turnpoint.pairs import PhraseWriter, trajectory_pairs
 from turnpoint.recipes.dialogues import DATA as DEMO_DATA
 from turnpoint.template import Renderer
 
 DATA = Path(__file__).parent / "data"
 _SAMPLES = 8  # of one prompt in case c; half of them are good
-_LONGEST_SIDE = 1024  # tokens in case b
 _LONGEST_CHAT = 900  # characters of a side in case d
 
 
@@ -26,10 +24,7 @@ def single_turn(renderer: Renderer) -> list[PreferencePair]:
 
 def trajectories(renderer: Renderer) -> list[PreferencePair]:
     """Case b: sides of several turns from whole SGD dialogues, several pairs each, in order of dialogues."""
-    dialogues, _ = load_dialogues(DEMO_DATA / "sgd" / "train_openai_messages.jsonl")
-    built = trajectory_pairs(dialogues[:40], writer=PhraseWriter(), seed=0).pairs
-    short = (pair for pair in built if _longest(renderer, pair) <= _LONGEST_SIDE)
-    return list(islice(short, 64))
+    return load_pairs(DATA / "sgd_64.jsonl")[0]
 
 
 def shuffled_trajectories(renderer: Renderer) -> list[PreferencePair]:
@@ -139,8 +134,3 @@ def as_texts(pair: PreferencePair, renderer: Renderer) -> dict[str, str]:
         assert whole.startswith(prompt)
         texts[name] = whole.removeprefix(prompt).rstrip().removesuffix(str(tokenizer.eos_token))
     return texts
-
-
-def _longest(renderer: Renderer, pair: PreferencePair) -> int:
-    tokenized = renderer.tokenize_pair(pair)
-    return max(len(tokenized.chosen.input_ids), len(tokenized.rejected.input_ids))
