@@ -107,7 +107,9 @@ def test_the_demo_leaves_what_it_promises(
     assert "1/7 load" in ran.err
     assert "7/7 evaluate" in ran.err
     assert re.search(r"3 of \d+ whole dialogues of at most 2500 tokens", ran.err)
-    assert re.search(r"2 of \d+ longer dialogues, up to their first slot question, of at most 2500 tokens", ran.err)
+    assert re.search(
+        r"2 of \d+ longer or rewritten dialogues, up to their first slot question, of at most 2500 tokens", ran.err
+    )
     assert re.search(r"1 of \d+ requests without their tools, and a rejection, of at most 2500 tokens", ran.err)
     for stage in ("sft", "dpo"):
         assert "SGD (CC BY-SA 4.0)" in (output / stage / "README.md").read_text()

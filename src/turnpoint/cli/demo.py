@@ -170,12 +170,12 @@ def draw_dialogues(
         return [each for each in candidates if len(renderer.tokenize(each).input_ids) <= longest]
 
     whole = short(dialogues)
-    begun = [_up_to_first_question(each) for each in dialogues if each not in whole]
-    asking = [each for each in begun if each is not None]
+    begun = [each for each in dialogues if each not in whole] + _open_requests(dialogues, seed)
+    asking = [each for each in map(_up_to_first_question, begun) if each is not None]
     drawn: list[Dialogue] = []
     for count, what, candidates in (
         (settings["dialogues"], "whole dialogues", whole),
-        (settings["questions"], "longer dialogues, up to their first slot question,", short(asking)),
+        (settings["questions"], "longer or rewritten dialogues, up to their first slot question,", short(asking)),
         (settings["rejections"], "requests without their tools, and a rejection,", short(_rejections(dialogues, seed))),
     ):
         drawn += Random(seed).sample(candidates, min(count, len(candidates)))
@@ -192,10 +192,22 @@ def _up_to_first_question(dialogue: Dialogue) -> Dialogue | None:
 
 def _rejections(dialogues: Sequence[Dialogue], seed: int) -> list[Dialogue]:
     """First requests with other tools than they need, and the rejection that is right then."""
-    pairs = trajectory_pairs(dialogues, writer=PhraseWriter(), kinds=["missing tool"], seed=seed).pairs
+    return _chosen_of("missing tool", dialogues, seed)
+
+
+def _open_requests(dialogues: Sequence[Dialogue], seed: int) -> list[Dialogue]:
+    """Requests that leave out what they said, so that asking is no habit of some sources alone."""
+    return _chosen_of("invented call", dialogues, seed, sets=("easy",))
+
+
+def _chosen_of(
+    kind: str, dialogues: Sequence[Dialogue], seed: int, sets: Sequence[str] = ("easy", "hard", "beyond")
+) -> list[Dialogue]:
+    pairs = trajectory_pairs(dialogues, writer=PhraseWriter(), kinds=[kind], seed=seed).pairs
     return [
         Dialogue(messages=(*pair.prompt, *pair.chosen), tools=pair.tools, id=pair.id, source=pair.source)
         for pair in pairs
+        if pair.about["set"] in sets
     ]
 
 
