@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall, decisions
+from turnpoint.dialogue.decisions import asks, refuses
 from turnpoint.pairs.slots import says
 from turnpoint.pairs.sources import Sources, call_of, far_distractors, invented
 
@@ -66,6 +67,8 @@ def forks(dialogue: Dialogue) -> list[Fork]:
 def needless_question(fork: Fork, sources: Sources) -> Ways | None:
     """Ask for values that the user has given; the user gives them again."""
     said = " ".join(message.content or "" for message in fork.prompt if message.role == "user")
+    if not fork.way[0].tool_calls:  # a call that is written out in the text
+        return None
     call = fork.way[0].tool_calls[0]
     tool = next((tool for tool in fork.dialogue.tools if tool.name == call.name), None)
     given = {
@@ -144,6 +147,20 @@ BUILDERS: dict[str, tuple[tuple[Decision, ...], Builder]] = {
     "forced call": ((Decision.RELEVANCE,), forced_call),
     "repeated call": ((Decision.COMPLETION,), repeated_call),
 }
+
+
+def fault_of_ways(fork: Fork, ways: Ways) -> str | None:
+    """Which of the written turns does not do what it was written for; None where all do."""
+    own = {id(message) for message in fork.dialogue.messages}
+    for message in (*ways.chosen, *ways.rejected):
+        text = message.content or ""
+        if id(message) in own or message.tool_calls:
+            continue
+        if message.decision is Decision.RELEVANCE and not refuses(text):
+            return "a rejection does not refuse"
+        if message.decision is Decision.SLOT and (refuses(text) or not asks(text)):
+            return "a question does not ask"
+    return None
 
 
 def rejection(missing: Tool, offered: Sequence[Tool], sources: Sources) -> Message:

@@ -224,9 +224,13 @@ def _in_order(slots: Sequence[Slot], request: Request) -> tuple[Slot, ...]:
     return tuple(slot for slot in request.slots if slot in slots)
 
 
-def _guess(request: Request, exchanges: tuple[Exchange, ...], made_up: Sequence[Slot], sources: Sources) -> Side:
-    """Ask what `exchanges` ask, then call with invented values for the rest, and go on as if they were right."""
-    return _side(exchanges, with_invented(request.way, made_up, request.tool, sources))
+def _guess(request: Request, exchanges: tuple[Exchange, ...], made_up: Sequence[Slot], sources: Sources) -> Side | None:
+    """Ask what `exchanges` ask, then call with invented values for the rest, and go on as if they were right.
+
+    None where a value has no other.
+    """
+    way = with_invented(request.way, made_up, request.tool, sources)
+    return None if way is None else _side(exchanges, way)
 
 
 def _refusal(request: Request, sources: Sources) -> Side:
@@ -259,9 +263,8 @@ def _no_tool(
     return Sides(request.before, said, hidden, offered, chosen, _side(exchanges, wrong))
 
 
-def _sides(request: Request, said: str, hidden: tuple[Slot, ...], chosen: Side, rejected: Side) -> Sides | str:
-    same = [message.said for message in chosen.messages] == [message.said for message in rejected.messages]
-    if same:
+def _sides(request: Request, said: str, hidden: tuple[Slot, ...], chosen: Side, rejected: Side | None) -> Sides | str:
+    if rejected is None:
         return "no other value to invent"
     return Sides(request.before, said, hidden, request.dialogue.tools, chosen, rejected)
 

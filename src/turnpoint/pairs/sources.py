@@ -1,12 +1,12 @@
 """What builders of pairs draw on: a writer, chance, and the tools and values of all dialogues."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
 from turnpoint.dialogue import Dialogue, Message, Tool, ToolCall
-from turnpoint.pairs.slots import Slot, find
+from turnpoint.pairs.slots import Slot, Span, find
 from turnpoint.pairs.writer import Writer
 
 _FARTHEST = 10  # by which an invented number differs at most, in units of its leading digit
@@ -42,11 +42,10 @@ def invented(tool: Tool, name: str, value: Any, sources: Sources) -> Any:
 
     The value itself where there is no other.
     """
-    schema = (tool.parameters.get("properties") or {}).get(name)
-    allowed = schema.get("enum") if isinstance(schema, dict) else None
+    allowed = _schema(tool, name).get("enum")
     seen = [v for (_, parameter), values in sources.values.items() if parameter == name for v in values]
-    for others in (allowed, sources.values.get((tool.name, name)), seen):
-        different = [other for other in others or () if other != value and type(other) is type(value)]
+    for others in (allowed if isinstance(allowed, list) else (), sources.values.get((tool.name, name), ()), seen):
+        different = [other for other in others if type(other) is type(value) and not _same(other, value)]
         if different:
             return sources.random.choice(different)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -54,31 +53,65 @@ def invented(tool: Tool, name: str, value: Any, sources: Sources) -> Any:
     return f"{name}_1" if isinstance(value, str) else value
 
 
-def with_invented(way: Sequence[Message], slots: Sequence[Slot], tool: Tool, sources: Sources) -> tuple[Message, ...]:
-    """A call, its results and the answer, as if the values of `slots` were others."""
+def with_invented(
+    way: Sequence[Message], slots: Sequence[Slot], tool: Tool, sources: Sources
+) -> tuple[Message, ...] | None:
+    """A call, its results and the answer, as if the values of `slots` were others; None where one has no other."""
     made = {slot.name: invented(tool, slot.name, slot.value, sources) for slot in slots}
-    swapped = [(slot.value, made[slot.name]) for slot in slots if made[slot.name] != slot.value]
+    if any(_same(made[slot.name], slot.value) for slot in slots):
+        return None
+    swaps = [_Swap(slot.name, slot.value, made[slot.name]) for slot in slots]
 
     def through(message: Message) -> Message:
         calls = tuple(
             call.model_copy(update={"arguments": {**call.arguments, **made}}) if call.name == tool.name else call
             for call in message.tool_calls
         )
-        return message.model_copy(update={"tool_calls": calls, "content": _swapped(message.content, swapped)})
+        return message.model_copy(update={"tool_calls": calls, "content": _swapped(message.content, swaps)})
 
     return tuple(map(through, way))
 
 
 def call_of(tool: Tool, sources: Sources) -> ToolCall:
-    """A call that the tool would take, with values seen in calls of it, or its parameters' names."""
+    """A call that the tool would take, with values seen in calls of it, else with some of the type that it asks for."""
     properties = tool.parameters.get("properties") or {}
+    names = tool.required or tuple(properties)[:2]
+    seen = {name: sources.values.get((tool.name, name)) for name in names}
     return ToolCall(
         name=tool.name,
         arguments={
-            name: sources.random.choice(sources.values.get((tool.name, name), [name.replace("_", " ")]))
-            for name in (tool.required or tuple(properties)[:2])
+            name: sources.random.choice(values) if values else _placeholder(_schema(tool, name), name, sources)
+            for name, values in seen.items()
         },
     )
+
+
+def _schema(tool: Tool, name: str) -> Mapping[str, Any]:
+    properties = tool.parameters.get("properties")
+    schema = properties.get(name) if isinstance(properties, dict) else None
+    return schema if isinstance(schema, dict) else {}
+
+
+def _placeholder(schema: Mapping[str, Any], name: str, sources: Sources) -> Any:
+    words, listed = name.replace("_", " "), schema.get("enum")
+    if isinstance(listed, list) and listed:
+        return sources.random.choice(listed)
+    match schema.get("type"):
+        case "integer" | "number":
+            return sources.random.randint(1, _FARTHEST)
+        case "boolean":
+            return True
+        case "array":
+            return [words]
+        case "object":
+            return {}
+        case _:
+            return words
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are one but for case."""
+    return str(a).casefold() == str(b).casefold()
 
 
 def far_distractors(fitting: Sequence[Tool], pool: Sequence[Tool], random: Random, most: int = 3) -> tuple[Tool, ...]:
@@ -127,16 +160,44 @@ def _act(name: str) -> int | None:
     return next((i for word in _words(name) for i, act in enumerate(_ACTS) if word in act), None)
 
 
-def _swapped(text: str | None, swaps: Sequence[tuple[Any, Any]]) -> str | None:
-    """A text that says other values; what is put in is not swapped again."""
+class _Swap(NamedTuple):
+    name: str  # of the parameter
+    old: Any
+    new: Any
+
+
+def _swapped(text: str | None, swaps: Sequence[_Swap]) -> str | None:
+    """A text, or a result in JSON, that says other values."""
     if not text:
         return text
-    marks: list[tuple[str, str]] = []
-    for old, new in swaps:
-        while (span := find(old, text)) is not None:
-            mark = f"\ue000{len(marks)}\ue001"
-            marks.append((mark, str(new)))
-            text = text[: span.start] + mark + text[span.end :]
-    for mark, new in marks:
-        text = text.replace(mark, new)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return _swapped_text(text, swaps)
+    changed = _swapped_value(value, "", swaps)
+    return text if changed == value else json.dumps(changed, ensure_ascii=False)
+
+
+def _swapped_value(value: Any, name: str, swaps: Sequence[_Swap]) -> Any:
+    """Numbers change under the parameter's own name only: another thing may be as many."""
+    if isinstance(value, dict):
+        return {key: _swapped_value(item, key, swaps) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_swapped_value(item, name, swaps) for item in value]
+    if isinstance(value, str):
+        return _swapped_text(value, [swap for swap in swaps if isinstance(swap.old, str) or swap.name == name])
+    return next((swap.new for swap in swaps if swap.name == name and swap.old == value), value)
+
+
+def _swapped_text(text: str, swaps: Sequence[_Swap]) -> str:
+    found: list[tuple[Span, str]] = []
+    for swap in swaps:
+        at = 0
+        while (span := find(swap.old, text[at:])) is not None:
+            place = Span(at + span.start, at + span.end)
+            if all(place.end <= other.start or other.end <= place.start for other, _ in found):
+                found.append((place, str(swap.new)))
+            at = place.end
+    for place, new in sorted(found, reverse=True):
+        text = text[: place.start] + new + text[place.end :]
     return text

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, Tool, with_tools
+from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, Tool, decisions, with_tools
 from turnpoint.dialogue.decisions import state_path
 from turnpoint.errors import ConfigError
-from turnpoint.pairs.forks import BUILDERS, Fork, Ways, forks
+from turnpoint.pairs.forks import BUILDERS, Fork, Ways, fault_of_ways, forks
 from turnpoint.pairs.requests import Request, requests_of
 from turnpoint.pairs.rows import ROWS, Row
 from turnpoint.pairs.sides import Sides, fault
@@ -71,7 +71,7 @@ def trajectory_pairs(
     for dialogue in order:
         if not dialogue.tools:
             continue
-        random = Random(f"{seed}:{dialogue.id}")
+        random = Random(f"{seed}:{dialogue.key}")
         dialogue, sources = _widened(dialogue, tools, random, distractors), Sources(writer, random, tools, values)
         requests, left_out = requests_of(dialogue)
         built.not_possible.update({f"a request: {reason}": count for reason, count in left_out.items()})
@@ -102,7 +102,10 @@ def _of_dialogue(
         for kind, (at, builder) in BUILDERS.items():
             if fork.decision in at and fork.start not in begun and wanted(kind, kind):
                 ways = builder(fork, sources)
-                yield kind, "not possible there" if ways is None else _of_fork(kind, fork, ways)
+                if ways is None:
+                    yield kind, "not possible there"
+                else:
+                    yield kind, fault_of_ways(fork, ways) or _of_fork(kind, fork, ways)
 
 
 def _of_row(row: Row, request: Request, sides: Sides, number: int) -> PreferencePair | str:
@@ -143,8 +146,11 @@ def _about(row: str, query_type: int, set: str, chosen: str, rejected: str) -> d
 
 
 def _widened(dialogue: Dialogue, pool: Sequence[Tool], random: Random, most: int) -> Dialogue:
-    """The dialogue with at most `most` tools of others, one of them, now and then, about the same thing."""
-    if not most:
+    """The dialogue with at most `most` tools of others, one of them, now and then, about the same thing.
+
+    Where it refuses, another tool might do what it says cannot be done, so none is added.
+    """
+    if not most or Decision.RELEVANCE in decisions(dialogue):
         return dialogue
     near = near_distractors(random.choice(dialogue.tools), pool, random) if random.random() < _NEAR else ()
     far = far_distractors(dialogue.tools, pool, random, most)
