@@ -62,11 +62,11 @@ def test_other_languages_pass_the_check_too(shipped: Sequence[Dialogue], languag
 def test_pairs_are_valid_when_read_back_and_all_different(
     shipped: Sequence[Dialogue], of_shipped: Sequence[PreferencePair]
 ) -> None:
-    keys = {dialogue.key for dialogue in shipped}
+    openings = {dialogue.id: dialogue.key for dialogue in shipped}
     assert len({pair.id for pair in of_shipped}) == len(of_shipped)
     for pair in of_shipped:
         assert PreferencePair.model_validate_json(pair.model_dump_json()) == pair
-        assert pair.dialogue_id in keys
+        assert pair.key == openings[pair.dialogue_id]
         assert pair.chosen[-1].role == "assistant"
     assert {pair.kind for pair in of_shipped} == set(KINDS)
 
@@ -82,6 +82,7 @@ def test_a_pair_says_what_it_is() -> None:
         "set": "easy",
         "chosen_states": "1-2-3-4-5",
         "rejected_states": "1-3-4-5",
+        "opening": ASKS.key,
     }
     [again] = [pair for pair in pairs if pair.id == "asks#5 repeated call"]
     assert again.about == {
@@ -90,6 +91,7 @@ def test_a_pair_says_what_it_is() -> None:
         "set": "beyond",
         "chosen_states": "1-2-3-4-5",
         "rejected_states": "1-2-3-4-3-4-5",
+        "opening": ASKS.key,
     }
 
 

@@ -90,18 +90,18 @@ def test_another_process_splits_alike(files: tuple[Path, Path]) -> None:
     assert printed.stdout.strip() == str(held)
 
 
-def test_a_name_in_the_data_counts_more_than_the_words() -> None:
-    """Pairs whose first message was rewritten stay with the dialogue that they name."""
+def test_a_dialogue_is_known_by_how_it_opens_whatever_it_is_called() -> None:
+    """Rated rows have ids, pairs of them have none; pairs whose first message was rewritten name the opening."""
     said = (Message(role="user", content="book"), Message(role="assistant", content="for two"))
     named = Dialogue(messages=said, id="d7", source="a.jsonl:1")
-    asked = (Message(role="user", content="book, please"),)
-    pair = PreferencePair(
-        prompt=asked, chosen=said[1:], rejected=(Message(role="assistant", content="no"),), dialogue_id="d7"
+    longer = Dialogue(messages=(*said, said[0], said[1]), id="b.jsonl:9", source="b.jsonl:9")
+    other = (Message(role="assistant", content="no"),)
+    nameless = PreferencePair(prompt=said[:1], chosen=said[1:], rejected=other)
+    rewritten = PreferencePair(
+        prompt=(Message(role="user", content="help me"),), chosen=said[1:], rejected=other, about={"opening": named.key}
     )
-    assert named.key == pair.key == "d7"
-    nameless = Dialogue(messages=said, id="a.jsonl:1", source="a.jsonl:1")
-    again = Dialogue(messages=(*said, said[0], said[1]), id="b.jsonl:9", source="b.jsonl:9")
-    assert nameless.key == again.key != named.key
+    assert {each.key for each in (named, longer, nameless, rewritten)} == {named.key}
+    assert rewritten.model_copy(update={"about": {}}).key != named.key
 
 
 def test_what_is_evaluated_on_is_taken_whole(

@@ -9,6 +9,7 @@ from turnpoint.dialogue.images import IMAGE_MARK as IMAGE_MARK
 from turnpoint.dialogue.images import Image as Image
 from turnpoint.dialogue.kinds import Decision as Decision
 from turnpoint.dialogue.kinds import State as State
+from turnpoint.dialogue.types import OPENING as OPENING
 from turnpoint.dialogue.types import Dialogue as Dialogue
 from turnpoint.dialogue.types import Message as Message
 from turnpoint.dialogue.types import PreferencePair as PreferencePair

@@ -21,7 +21,9 @@ from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, hol
 from turnpoint.dialogue.kinds import Decision
 from turnpoint.errors import DataError
 
-_OF_PROMPT = "prompt-"
+OPENING = "opening"
+"""Where `PreferencePair.about` holds the key of the dialogue that the pair was made of."""
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -219,8 +221,8 @@ class Dialogue(_Frozen):
 
     @property
     def key(self) -> str:
-        """What tells the dialogue apart in every file: the id that its data gives it, else how it opens."""
-        return self.id if self.id not in ("", self.source) else _opening(self.messages)
+        """How the dialogue opens, hashed: what tells it apart in every file, whatever its data names it."""
+        return _opening(self.messages)
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -283,9 +285,8 @@ class PreferencePair(_Frozen):
 
     @property
     def key(self) -> str:
-        """`Dialogue.key` of the dialogue that the pair comes from: by its name in the data, or by how it opens."""
-        named = self.dialogue_id and not self.dialogue_id.startswith(_OF_PROMPT)
-        return self.dialogue_id if named else _opening(self.prompt)
+        """`Dialogue.key` of the dialogue that the pair comes from: as its maker says, else as its own prompt opens."""
+        return str(self.about.get(OPENING) or _opening(self.prompt))
 
     def side(self, name: Literal["chosen", "rejected"]) -> Dialogue:
         """The whole dialogue of one side. Validated already, so built without a second check."""
@@ -321,7 +322,7 @@ def answered(result: Message, waiting: Sequence[ToolCall]) -> int | None:
 
 def prompt_id(prompt: Sequence[Message]) -> str:
     """An id for pairs of one prompt, where their data names no dialogue."""
-    return _OF_PROMPT + _hash(prompt)
+    return "prompt-" + _hash(prompt)
 
 
 def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "") -> Record:
@@ -345,7 +346,7 @@ def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "
 def _opening(messages: Sequence[Message]) -> str:
     """The messages up to what the user says first, hashed; all of them where the user says nothing."""
     first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
-    return "opening-" + _hash(messages[: first + 1])
+    return _hash(messages[: first + 1])
 
 
 def _hash(messages: Sequence[Message]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, Tool, decisions, with_tools
+from turnpoint.dialogue import OPENING, Decision, Dialogue, Message, PreferencePair, Tool, decisions, with_tools
 from turnpoint.dialogue.decisions import state_path
 from turnpoint.errors import ConfigError
 from turnpoint.pairs.forks import BUILDERS, Fork, Ways, fault_of_ways, forks
@@ -119,9 +119,9 @@ def _of_row(row: Row, request: Request, sides: Sides, number: int) -> Preference
         rejected=sides.rejected.messages,
         tools=sides.tools,
         id=f"{request.dialogue.id}#{at} {row.name}{f' {number + 1}' if number else ''}",
-        dialogue_id=request.dialogue.key,
+        dialogue_id=request.dialogue.id,
         kind=row.kind,
-        about=_about(row.name, row.query_type, row.set, sides.chosen.states, sides.rejected.states),
+        about=_about(request.dialogue, row.name, row.query_type, row.set, sides.chosen.states, sides.rejected.states),
         source=f"{request.dialogue.source} message {at}: {row.name}",
     )
 
@@ -133,16 +133,17 @@ def _of_fork(kind: str, fork: Fork, ways: Ways) -> PreferencePair:
         rejected=ways.rejected,
         tools=ways.tools,
         id=f"{fork.dialogue.id}#{fork.start} {kind}",
-        dialogue_id=fork.dialogue.key,
+        dialogue_id=fork.dialogue.id,
         kind=kind,
         source=f"{fork.dialogue.source} message {fork.start}: {kind}",
     )
     paths = (state_path(pair.side("chosen")), state_path(pair.side("rejected")))
-    return pair.model_copy(update={"about": _about(kind, _QUERY_TYPES[fork.decision], BEYOND, *paths)})
+    return pair.model_copy(update={"about": _about(fork.dialogue, kind, _QUERY_TYPES[fork.decision], BEYOND, *paths)})
 
 
-def _about(row: str, query_type: int, set: str, chosen: str, rejected: str) -> dict[str, str | int]:
-    return {"row": row, "query_type": query_type, "set": set, "chosen_states": chosen, "rejected_states": rejected}
+def _about(dialogue: Dialogue, row: str, query_type: int, set: str, chosen: str, rejected: str) -> dict[str, str | int]:
+    facts: dict[str, str | int] = {"row": row, "query_type": query_type, "set": set}
+    return facts | {"chosen_states": chosen, "rejected_states": rejected, OPENING: dialogue.key}
 
 
 def _widened(dialogue: Dialogue, pool: Sequence[Tool], random: Random, most: int) -> Dialogue:
