@@ -49,6 +49,8 @@ def test_largest_remainders() -> None:
         ({"easy": -1, "hard": None}, r"^easy: must be a number of pairs from 0 \(got -1\)$"),
         ({"easy": 1, "hard": None, "types": [1, 1]}, r"^types: must be three weights .* \(got \[1, 1\]\)$"),
         ({"easy": 1, "hard": None, "types": [0, 0, 0]}, r"^types: must be three weights"),
+        ({"easy": 1, "hard": None, "types": [1, 1, float("nan")]}, r"^types: must be three weights"),
+        ({"easy": 1, "hard": None, "types": [0, 0, 1]}, r"^types: leaves nothing of the easy set, which has no query"),
         ({"easy": None, "hard": None, "types": [1, 1, 1]}, r"^types: weighs the types within a set; say how many"),
     ],
 )

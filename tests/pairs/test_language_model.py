@@ -1,6 +1,7 @@
 """A language model as writer: what it is asked, and that what it gets wrong costs a pair, not a rule."""
 
 import re
+from functools import partial
 
 from tests.pairs.dialogues import CALLS
 
@@ -57,3 +58,20 @@ def test_what_a_model_is_told_names_what_to_hide_and_what_to_keep() -> None:
     assert any("these values: Paris; tomorrow." in text for text in rewriting)
     asking = [text for text in heard if "Ask the user" in text]
     assert all('{"type": "string"}' in text for text in asking)
+
+
+def _always(written: str, instruction: str) -> str:
+    return written
+
+
+def test_a_model_that_writes_nothing_or_only_thinks_gives_no_pair_that_needs_its_words() -> None:
+    for written in ("", '""', "<think>What could I say", "<think>Hm.</think>"):
+        writer = LanguageModelWriter(partial(_always, written))
+        built = trajectory_pairs([CALLS], writer=writer)
+        assert {pair.about["row"] for pair in built.pairs} == {"repeated call"}
+
+
+def test_what_a_model_thinks_is_none_of_its_text() -> None:
+    writer = LanguageModelWriter(lambda text: f"<think>Hm.</think>\n{obliging(text)}")
+    built = trajectory_pairs([CALLS], writer=writer, kinds=["refused call"])
+    assert {pair.rejected[0].content for pair in built.pairs} == {"I'm sorry, I can't help with that."}

@@ -160,6 +160,8 @@ def test_a_bank_of_your_own(tmp_path: Path) -> None:
             r"^phrases .*bank.yaml: tasks: Input should be 'verb' or 'quoted' \(got 'verbs'\); .*en.yaml is",
         ),
         ("quastions: []", r"^phrases .*bank.yaml: quastions: Extra inputs are not permitted"),
+        ('questions: ["What {slot}?"]', r"questions: must hold \{slots\} \(got 'What \{slot\}\?'\)"),
+        ('rejections: [""]', r"rejections: must hold \{task\} \(got ''\)"),
         ("offers: []", r"^phrases .*bank.yaml: offers: Tuple should have at least 1 item"),
         ("be: [", r"^phrases: must be one of en, ko, zh, or a YAML file of phrases \(got '.*bank.yaml'"),
     ],

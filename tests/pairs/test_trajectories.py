@@ -9,9 +9,22 @@ from random import Random
 import pytest
 from tests.cli.tiny import tokenizer as make_tokenizer
 from tests.pairs.checker import problems
-from tests.pairs.dialogues import ALL, ASKS, BOOK, CALLS, WEATHER, PlainWriter, calls, returns, says, tool, user
+from tests.pairs.dialogues import (
+    ALL,
+    ASKS,
+    BOOK,
+    CALLS,
+    REFUSES,
+    WEATHER,
+    PlainWriter,
+    calls,
+    returns,
+    says,
+    tool,
+    user,
+)
 
-from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue import Dialogue, PreferencePair, Tool
 from turnpoint.errors import ConfigError
 from turnpoint.pairs import PhraseWriter, phrase_bank, row_quotas, trajectory_pairs
 from turnpoint.pairs.rows import ROWS
@@ -136,6 +149,51 @@ def test_what_a_writer_gets_wrong_is_left_out_and_counted() -> None:
         for row in ("invented call easy", "invented call hard N", "invented call hard M", "refused question easy",
                     "refused question hard")
     }  # fmt: skip
+
+
+class _Babbling(PlainWriter):
+    """Neither asks nor refuses."""
+
+    def question(self, slots: Sequence[str], tool: Tool, random: Random) -> str:
+        return "Banana."
+
+    def rejection(self, missing: Tool | None, offered: Sequence[Tool], random: Random) -> str:
+        return "Banana."
+
+
+def test_turns_beyond_the_table_are_checked_too() -> None:
+    built = trajectory_pairs(ALL, writer=_Babbling())
+    texts = {message.content for pair in built.pairs for message in (*pair.chosen, *pair.rejected)}
+    assert "Banana." not in texts
+    assert built.not_possible["refused call: a rejection does not refuse"] == 2
+    assert built.not_possible["needless question: a question does not ask"] == 2
+
+
+def test_invented_values_are_others_and_leave_no_trace(of_shipped: Sequence[PreferencePair]) -> None:
+    """Of every call that should have been asked for first, an argument differs; no mark of the program stays behind."""
+    for pair in of_shipped:
+        written = "".join(message.content or "" for message in (*pair.prompt, *pair.chosen, *pair.rejected))
+        assert not any("\ue000" <= character <= "\uf8ff" for character in written)
+        if pair.kind == "invented call":
+            right, wrong = (
+                [call.arguments for message in side for call in message.tool_calls]
+                for side in (pair.chosen, pair.rejected)
+            )
+            assert [str(each).casefold() for each in right] != [str(each).casefold() for each in wrong], pair.id
+
+
+def test_no_tool_is_added_where_a_dialogue_refuses() -> None:
+    [pair] = trajectory_pairs([REFUSES], writer=PlainWriter(), pool=ALL, distractors=3).pairs
+    assert pair.tools == REFUSES.tools
+
+
+def test_a_broken_schema_costs_pairs_and_no_traceback() -> None:
+    for schema in ({"pattern": "["}, {"$ref": "#/nowhere"}, {"enum": 5}, {"type": "str"}):
+        parameters = {"type": "object", "properties": {"city": schema, "day": {}}, "required": ["city", "day"]}
+        broken = CALLS.model_copy(update={"tools": (WEATHER.model_copy(update={"parameters": parameters}),)})
+        built = trajectory_pairs([broken], writer=PlainWriter(), pool=ALL, kinds=["refused call"])
+        assert built.pairs == []
+        assert built.not_possible["refused call easy: the chosen call breaks the schema of its tool"] == 1
 
 
 def test_both_sides_of_a_pair_share_the_tokens_of_its_prompt() -> None:

@@ -14,6 +14,7 @@ from turnpoint.cli.options import Verb
 from turnpoint.cli.output import console, print_json, print_table
 from turnpoint.cli.overview import print_overview
 from turnpoint.data import load
+from turnpoint.data.containers import container_of
 from turnpoint.data.files import split_of
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.doctor import Finding, Held, Row, examine, held, judge, overview, rows_of
@@ -146,9 +147,7 @@ def _others(data: DataOptions, against: Sequence[str] | None) -> list[Held]:
     return [
         held(
             name,
-            with_progress(
-                load(source, format=data.format, split=split, on_bad_rows=data.on_bad_rows).records, f"Reading {name}"
-            ),
+            with_progress(load(source, split=split, on_bad_rows=data.on_bad_rows).records, f"Reading {name}"),
         )
         for name, source, split in sources
     ]
@@ -158,7 +157,7 @@ def _other_splits(data: DataOptions) -> list[str]:
     folder = Path(data.dataset).expanduser()
     if not folder.is_dir():
         return []
-    found = {split_of(path.name) for path in folder.iterdir() if path.suffix.lower() in (".json", ".jsonl")}
+    found = {split_of(path.name) for path in folder.iterdir() if container_of(path)}
     return sorted(split for split in found if split not in (None, split_of(data.split)))
 
 

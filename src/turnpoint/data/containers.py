@@ -138,6 +138,8 @@ def _table_rows(path: Path, name: str, delimiter: str) -> Iterator[Row]:
         table = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
             header = next(table, [])
+            if twice := next((cell for cell in header if header.count(cell) > 1), None):
+                raise DataError(f"{name}:1: the header names {twice!r} twice; rename one of the columns")
             begin = table.line_num + 1
             for cells in table:
                 if cells:

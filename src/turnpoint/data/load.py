@@ -68,7 +68,8 @@ def _load(source: Source, kind: type[Dialogue] | type[PreferencePair] | None) ->
     read = (opened.read(row, opened.changes) for row in opened.rows)
     records = [record for record in read if record is not None]
     if not records:
-        raise DataError(f"{source.name}: no row is left; {opened.changes.notes()[0]}")
+        why = opened.changes.notes() or ("the weights of its entries take none, raise them",)
+        raise DataError(f"{source.name}: no row is left; {why[0]}")
     return Loaded(
         cast(list[Dialogue] | list[PreferencePair], records),
         opened.format,

@@ -102,6 +102,9 @@ def _entry(raw: Any, where: str) -> Entry:
             raise ConfigError(f"{where}: {key}: {_RULES[key].says} (got {value!r:.80})")
     if is_mix(raw["data"]):
         raise ConfigError(f"{where}: data: a mix cannot hold another; list its entries here (got {raw['data']!r})")
+    theirs = list((raw.get("columns") or {}).values())
+    if twice := next((name for name in theirs if theirs.count(name) > 1), None):
+        raise ConfigError(f"{where}: columns: {twice!r} stands for two names of ours; give it to one")
     return Entry(**raw)
 
 

@@ -48,9 +48,19 @@ def write_dialogues(dialogues: Iterable[Dialogue], file: Path, form: Form = Form
 
 
 def _write(rows: Iterable[Mapping[str, Any]], file: Path) -> None:
-    with file.open("w", encoding="utf-8", errors="replace") as lines:
+    with file.open("w", encoding="utf-8", newline="\n") as lines:  # the same bytes on every system
         for row in rows:
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            lines.write(_line(row) + "\n")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """JSON, readable where UTF-8 can hold it: half of a surrogate pair can only be escaped."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return text
 
 
 def _pair(pair: PreferencePair, form: Form) -> dict[str, Any]:

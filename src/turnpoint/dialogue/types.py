@@ -86,6 +86,8 @@ class Tool(BaseModel):
         required = parameters.get("required") or []
         if not isinstance(required, list | tuple) or not all(isinstance(name, str) for name in required):
             raise ValueError(f'required: must be a list of parameter names, such as ["city"] (got {short(required)})')
+        if not isinstance(parameters.get("properties") or {}, Mapping):
+            raise ValueError(f"properties: must be an object, a schema by name (got {short(parameters['properties'])})")
         return parameters
 
     @property

@@ -1,5 +1,6 @@
 """How many pairs of each row to build: the shares of the paper, within the sizes that the user asks for."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from turnpoint.errors import ConfigError
@@ -30,7 +31,8 @@ def row_quotas(
     for name, size in sizes.items():
         if size is not None and size < 0:
             raise ConfigError(f"{name}: must be a number of pairs from 0 (got {size})")
-    if types is not None and (len(types) != len(TYPES) or min(types) < 0 or not sum(types)):
+    fair = types is None or (len(types) == len(TYPES) and all(0 <= each < math.inf for each in types))
+    if types is not None and not (fair and sum(types) > 0):
         raise ConfigError(
             f"types: must be three weights from 0, of query types 1, 2 and 3, one of them positive (got {list(types)})"
         )
@@ -40,7 +42,10 @@ def row_quotas(
         return None
     quotas: dict[str, int] = {}
     for name in ("easy", "hard"):
-        quotas |= apportioned(_shares(name, types), sizes[name] or 0)
+        shares = _shares(name, types)
+        if sizes[name] and not sum(shares.values()):
+            raise ConfigError(f"types: leaves nothing of the {name} set, which has no query type 3 (got {types})")
+        quotas |= apportioned(shares, sizes[name] or 0)
     return quotas | apportioned(dict.fromkeys(BUILDERS, 1), beyond or 0)
 
 

@@ -1,12 +1,15 @@
 """A writer that asks a language model for every text."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from turnpoint.dialogue import Tool
 from turnpoint.pairs.slots import Slot
 
+_THOUGHT = re.compile(r"\A.*</think>|\A\s*<think>.*", re.DOTALL)
+_NOTHING = "\u2026"  # breaks the rules of every text, as an empty one would if a message could hold it
 Complete = Callable[[str], str]
 """Writes a reply to an instruction: a server, or a model in this process."""
 
@@ -71,7 +74,8 @@ class LanguageModelWriter:
 
     def _write(self, instruction: str, random: Random) -> str:
         style = random.choice(_STYLES)
-        return self._complete(f"{instruction}\n{style} {_ALONE}").strip().strip('"\u201c\u201d').strip()
+        written = _THOUGHT.sub("", self._complete(f"{instruction}\n{style} {_ALONE}"))
+        return written.strip().strip('"\u201c\u201d').strip() or _NOTHING
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from turnpoint.dialogue import Tool, parse
 from turnpoint.errors import ConfigError, DataError
@@ -47,6 +47,32 @@ class PhraseBank(BaseModel):
     unknown_tasks: _Phrases = Field(min_length=1)
     offers: _Phrases = Field(min_length=1)
     requests: _Phrases = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fill_in(self) -> Self:
+        """Each phrase names what is put into it, and nothing else."""
+        for name, holds in _PLACES.items():
+            for phrase in getattr(self, name):
+                try:
+                    filled = phrase.format(**dict.fromkeys(("is", *holds), _MARK))
+                except (LookupError, ValueError):
+                    filled = ""
+                needed = name != "offers" or "{" in phrase
+                if needed and _MARK not in filled:
+                    raise ValueError(
+                        f"{name}: must hold {' and '.join(f'{{{each}}}' for each in holds)} (got {phrase!r})"
+                    )
+        return self
+
+
+_MARK = "\ue000"
+_PLACES = {
+    "questions": ("slots",),
+    "replies": ("values",),
+    "rejections": ("task",),
+    "offers": ("task",),
+    "requests": ("task",),
+}
 
 
 @cache

@@ -1,10 +1,10 @@
 """Sides of a pair as they are planned: exchanges of a question and a reply, then a way to go; and the check of both."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
 from turnpoint.dialogue import Dialogue, Message, Tool
 from turnpoint.dialogue.decisions import asks, refuses, state_path
@@ -61,6 +61,8 @@ def fault(sides: Sides, tool: Tool, needed: Sequence[Slot] = ()) -> str | None:
         tool: the one that the request is for.
         needed: values of the call that the user has to say, required or not.
     """
+    if not re.search(r"\w", sides.request):
+        return "the request says nothing"
     if any(hints(sides.request, slot.value) for slot in sides.hidden):
         return "the request says what it should leave open"
     if not _valid_calls(sides.chosen.way, sides.tools):
@@ -99,19 +101,21 @@ def _within(name: str, others: Iterable[str]) -> bool:
 def _is_choice(slot: Slot, tool: Tool) -> bool:
     """Whether a question may well name the value: one of a few that the schema lists, or a word of the tool itself."""
     schema = (tool.parameters.get("properties") or {}).get(slot.name)
-    listed = isinstance(schema, dict) and slot.value in (schema.get("enum") or ())
+    choices = schema.get("enum") if isinstance(schema, dict) else None
+    listed = isinstance(choices, list) and slot.value in choices
     return listed or says(slot.name.replace("_", " "), slot.value)
 
 
 def _valid_calls(way: Iterable[Message], tools: Iterable[Tool]) -> bool:
     schemas = {tool.name: tool.parameters for tool in tools}
+    return all(_is_valid(schemas[call.name], call.arguments) for message in way for call in message.tool_calls)
+
+
+def _is_valid(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
     try:
-        return all(
-            Draft202012Validator(schemas[call.name]).is_valid(call.arguments)
-            for message in way
-            for call in message.tool_calls
-        )
-    except SchemaError:
+        Draft202012Validator.check_schema(schema)
+        return Draft202012Validator(schema).is_valid(arguments)
+    except Exception:  # a broken schema makes the library raise what it runs into
         return False
 
 

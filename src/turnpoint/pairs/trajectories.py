@@ -54,11 +54,13 @@ def trajectory_pairs(
         seed: of every random choice.
 
     Raises:
-        ConfigError: an unknown kind.
+        ConfigError: an unknown kind, or a negative number of distractors.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ConfigError(f"kinds: unknown {unknown[0]!r}; use some of {', '.join(KINDS)}")
+    if distractors < 0:
+        raise ConfigError(f"distractors: must be a number of tools from 0 (got {distractors})")
     pool = dialogues if pool is None else pool
     tools, values = all_tools(pool), seen_values(pool)
     built, counts = Built([], Counter()), Counter[str]()

@@ -260,7 +260,7 @@ class StageConfig(TrainingArguments):
         if shares is None:
             return
         stages = [name.value for name in StagePart]
-        if len(shares) != len(stages) or min(shares) < 0:
+        if len(shares) != len(stages) or not all(isinstance(each, int) and each >= 0 for each in shares):
             rule = f"must be a whole number from 0 for each of {', '.join(stages)}"
             raise self._fault("data_split", rule, "write 5,0,5")
         if not shares[stages.index(self.part)]:
