@@ -68,7 +68,7 @@ def test_a_smaller_sample_is_part_of_a_larger_one(held_back: list[Dialogue]) -> 
 def test_what_is_asked_of_the_shipped_dialogues(held_back: list[Dialogue]) -> None:
     by_source = {dialogue.source: dialogue for dialogue in held_back}
     common = {"query", "search", "check", "find", "create", "generate", "calculate", "with", "from", "user", "modify"}
-    common |= {"get", "book", "add", "delete", "cancel"}
+    common |= {"get", "book", "add", "delete", "cancel", "reserve"}
     for item in decision_items(held_back):
         dialogue = by_source[item.source.split(" message ")[0]]
         assert item.context == dialogue.messages[: len(item.context)]
