@@ -56,7 +56,8 @@ def test_fewer_pairs_than_asked_for_are_said(
     words = ["pairs", "trajectories", dialogues, "--output", str(tmp_path / "p.jsonl"), "--easy", "4", "--hard", "400"]
     assert main(words) == 0
     captured = capsys.readouterr()
-    assert "pairs fewer than asked for: the dialogues do not give more of some rows" in captured.err
+    assert "pairs fewer than asked for: the dialogues do not give more of " in captured.err
+    assert "needless question hard M (" in captured.err
     assert "│ easy │" in captured.out
 
 
@@ -66,8 +67,19 @@ def test_a_server_words_the_pairs(tmp_path: Path) -> None:
         assert main(["pairs", "trajectories", data, "--output", str(output), "--easy", "1", "--types", "1,0,0",
                      "--server", url, "--model", "small"]) == 0  # fmt: skip
     [pair] = load_pairs(output)[0]
-    assert pair.rejected[-1].content in ("I'm sorry, I can't help with that.", "It will be sunny.")
+    texts = [message.content for message in pair.rejected]
+    assert "I'm sorry, I can't help with that." in texts
     assert {each["model"] for each in heard} == {"small"}
+
+
+def test_phrases_of_another_language_than_the_data_are_said(
+    dialogues: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "most dialogues are written in Latin letters, the phrases of zh in Han; see --phrases"
+    for language, said_so in (("zh", True), ("en", False)):
+        words = ["pairs", "trajectories", dialogues, "--output", str(tmp_path / "p.jsonl"), "--phrases", language]
+        assert main(words) == 0
+        assert (line in capsys.readouterr().err) is said_so
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def slots(pair: PreferencePair, offered: dict[str, dict[str, Any]]) -> list[str]
         found += [f"{name} is in the request" for name in required if said(call.arguments[name], request)]
         questions = [message.content or "" for message in pair.chosen if message.role == "assistant"]
         for k, question in enumerate(questions[: len(required)]):
-            left_out = [name for name in required[k:] if name.replace("_", " ") not in question]
+            schemas = offered[call.name]["properties"]
+            left_out = [name for name in required[k:] if not named(name, schemas[name], question)]
             found += [f"{name} is not asked for in {question!r}" for name in left_out]
     else:
         missing = [name for name in required if not said(call.arguments[name], request)]
@@ -94,6 +95,13 @@ def slots(pair: PreferencePair, offered: dict[str, dict[str, Any]]) -> list[str]
             found.append("nothing is missing in the request")
         found += [f"{n} is not answered" for n in missing if not said(call.arguments[n], " ".join(replies))]
     return found
+
+
+def named(name: str, schema: dict[str, Any], question: str) -> bool:
+    """Whether a question asks for a parameter by its name, or by its description where the name is no noun: `to`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower()
+    description = re.sub(r"^(the|an?) ", "", schema.get("description", words).lower()).rstrip(".")
+    return (words if len(words) > 4 or words not in ("to", "from", "by") else description) in question.lower()
 
 
 def ungrounded(pair: PreferencePair, arguments: dict[str, Any], required: Sequence[str]) -> list[str]:
@@ -112,7 +120,8 @@ def said(value: Any, text: str) -> bool:
         return _date_is_said(spoken, text)
     if re.fullmatch(r"\d\d:\d\d(:\d\d)?", spoken):
         return str(int(spoken[:2]) % 12 or 12) in re.findall(r"\d+", text)
-    wanted = re.findall(WORD, spoken.lower().replace(",", ""))
+    spoken = re.sub(r"^(the|dr\.?|mr\.?|ms\.?|mrs\.?) (?=...)", "", spoken.lower())
+    wanted = re.findall(WORD, spoken.replace(",", ""))
     as_word = NUMBERS.get(spoken)
     lined_up = any(words[i : i + len(wanted)] == wanted for i in range(len(words)))
     return bool(wanted) and (lined_up or as_word in words)

@@ -59,6 +59,19 @@ CALLS = Dialogue(
     id="calls",
     source="hand:2",
 )
+# The same tools with other values, which a model would make up.
+OTHER_WEATHER = CALLS.model_copy(
+    update={"messages": (user("How is Rome today?"), calls("weather", city="Rome", day="today"), *CALLS.messages[2:])}
+)
+OTHER_TABLE = ASKS.model_copy(
+    update={
+        "messages": (
+            user("The Noodle Bar for two at noon."),
+            calls("book_table", place="Noodle Bar", people="two", time="noon"),
+            *ASKS.messages[4:],
+        )
+    }
+)
 # 1-1: no tool fits.
 REFUSES = Dialogue(
     messages=(user("Order a pizza."), says("I'm sorry, I can't order pizza.")),

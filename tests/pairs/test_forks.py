@@ -1,6 +1,7 @@
 """Pairs at single turns, each against messages written by hand."""
 
 from collections.abc import Sequence
+from random import Random
 
 import pytest
 from tests.pairs.chance import sources
@@ -18,6 +19,7 @@ from turnpoint.pairs.forks import (
     refusal,
     repeated_call,
 )
+from turnpoint.pairs.sources import invented
 
 
 def fork_at(dialogue: Dialogue, start: int) -> Fork:
@@ -91,11 +93,33 @@ def test_invented_call() -> None:
     assert_sides(invented_call(fork_at(ASKS, 1), sources(values=values)), ASKS.messages[1:], expected)
 
 
-def test_a_value_that_was_never_seen_is_a_placeholder() -> None:
+def test_words_of_which_no_others_were_seen_cannot_be_invented() -> None:
     seen = {("book_table", "people"): ["four"], ("book_table", "time"): ["seven"]}
-    guess = calls("book_table", place="Luigi's", people="people_1", time="time_1")
-    expected = [guess, *ASKS.messages[4:]]
-    assert_sides(invented_call(fork_at(ASKS, 1), sources(values=dict(seen))), ASKS.messages[1:], expected)
+    assert invented_call(fork_at(ASKS, 1), sources(values=dict(seen))) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "others"),
+    [
+        (25, {35, 45, 55, 65, 75}),  # by units of its leading digit
+        (3000, {4000, 5000, 6000, 7000, 8000}),
+        (0.5, {0.6, 0.7, 0.8, 0.9, 1.0}),
+        (0, {1, 2, 3, 4, 5}),
+        ("2026-03-31", {"2026-03-30"}),  # a smaller last digit: a date stays a date
+        ("2026-03-20", {"2026-03-10"}),
+        ("18:30", {"18:10", "18:20"}),
+        ("ORD-3", {"ORD-1", "ORD-2"}),
+        ("ORD-1", {"ORD-2"}),
+        ("Sam", {"Sam"}),  # nothing to change: the value itself
+        (True, {True}),
+    ],
+)
+def test_a_value_of_which_no_other_was_seen_is_changed_in_its_digits(value: object, others: set[object]) -> None:
+    elsewhere = {("other", "x"): [1_000_000]} if isinstance(value, int | float) else {}
+    made = {
+        invented(tool("t"), "x", value, sources(values=elsewhere)._replace(random=Random(seed))) for seed in range(60)
+    }
+    assert made == others
 
 
 def test_invented_call_needs_a_call() -> None:

@@ -3,7 +3,7 @@
 import re
 from functools import partial
 
-from tests.pairs.dialogues import CALLS
+from tests.pairs.dialogues import CALLS, OTHER_WEATHER
 
 from turnpoint.pairs import LanguageModelWriter, trajectory_pairs
 
@@ -23,7 +23,7 @@ def obliging(instruction: str) -> str:
 
 
 def test_a_model_that_does_as_asked_gives_every_row_of_the_request() -> None:
-    built = trajectory_pairs([CALLS], writer=LanguageModelWriter(obliging))
+    built = trajectory_pairs([CALLS], pool=[CALLS, OTHER_WEATHER], writer=LanguageModelWriter(obliging))
     rows = {pair.about["row"] for pair in built.pairs if pair.about["set"] != "beyond"}
     assert rows == {
         "needless question easy", "needless question hard N", "needless question hard M", "refused call easy",
@@ -38,7 +38,9 @@ def test_a_model_that_leaks_values_gives_no_pair_that_does() -> None:
     def leaky(instruction: str) -> str:
         return "The weather in Paris tomorrow?" if "Rewrite" in instruction else obliging(instruction)
 
-    built = trajectory_pairs([CALLS], writer=LanguageModelWriter(leaky), kinds=["invented call"])
+    built = trajectory_pairs(
+        [CALLS], pool=[CALLS, OTHER_WEATHER], writer=LanguageModelWriter(leaky), kinds=["invented call"]
+    )
     assert built.pairs == []
     assert set(built.not_possible) == {
         f"invented call {form}: the request says what it should leave open" for form in ("easy", "hard N", "hard M")
@@ -52,7 +54,9 @@ def test_what_a_model_is_told_names_what_to_hide_and_what_to_keep() -> None:
         heard.append(instruction)
         return obliging(instruction)
 
-    trajectory_pairs([CALLS], writer=LanguageModelWriter(listening), kinds=["invented call"])
+    trajectory_pairs(
+        [CALLS], pool=[CALLS, OTHER_WEATHER], writer=LanguageModelWriter(listening), kinds=["invented call"]
+    )
     rewriting = [text for text in heard if "Rewrite" in text]
     assert all("How will the weather be in Paris tomorrow?" in text for text in rewriting)
     assert any("these values: Paris; tomorrow." in text for text in rewriting)
@@ -67,11 +71,11 @@ def _always(written: str, instruction: str) -> str:
 def test_a_model_that_writes_nothing_or_only_thinks_gives_no_pair_that_needs_its_words() -> None:
     for written in ("", '""', "<think>What could I say", "<think>Hm.</think>"):
         writer = LanguageModelWriter(partial(_always, written))
-        built = trajectory_pairs([CALLS], writer=writer)
+        built = trajectory_pairs([CALLS], pool=[CALLS, OTHER_WEATHER], writer=writer)
         assert {pair.about["row"] for pair in built.pairs} == {"repeated call"}
 
 
 def test_what_a_model_thinks_is_none_of_its_text() -> None:
     writer = LanguageModelWriter(lambda text: f"<think>Hm.</think>\n{obliging(text)}")
-    built = trajectory_pairs([CALLS], writer=writer, kinds=["refused call"])
+    built = trajectory_pairs([CALLS], pool=[CALLS, OTHER_WEATHER], writer=writer, kinds=["refused call"])
     assert {pair.rejected[0].content for pair in built.pairs} == {"I'm sorry, I can't help with that."}

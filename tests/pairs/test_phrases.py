@@ -177,3 +177,19 @@ def test_a_bank_that_cannot_be_used_says_why(tmp_path: Path, change: str, messag
 def test_an_unknown_language_says_which_are_known() -> None:
     with pytest.raises(ConfigError, match=r"^phrases: must be one of en, ko, zh, or a YAML file of phrases \(got 'xx'"):
         phrase_bank("xx")
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "named"),
+    [
+        ("party_size", "The number of people", "party size"),
+        ("alarmTime", "", "alarm time"),
+        ("to", "The currency to convert to.", "currency to convert to"),
+        ("q", "", "value of \u201cq\u201d"),
+        ("from", "The account from which the money is taken " * 2, "value of \u201cfrom\u201d"),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_asked_for_by_words_that_read_as_its_name(name: str, description: str, named: str) -> None:
+    properties = {name: {"type": "string", "description": description}}
+    asked_of = Tool(name="t", parameters={"type": "object", "properties": properties, "required": [name]})
+    assert f" {named}" in PhraseWriter().question([name], asked_of, Random(0))

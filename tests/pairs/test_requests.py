@@ -21,6 +21,12 @@ def test_a_request_knows_where_its_values_are_said() -> None:
     assert (request.start, len(request.asked), len(request.way)) == (1, 2, 3)
 
 
+def test_what_is_said_in_pieces_reads_as_sentences() -> None:
+    pieces = (user("a table at Luigi's"), ASKS.messages[1], user("for four at seven"), *ASKS.messages[3:])
+    [request] = requests_of(ASKS.model_copy(update={"messages": pieces})).requests
+    assert request.complete == "A table at Luigi's. For four at seven."
+
+
 def test_a_request_that_gives_all_is_complete_as_it_is() -> None:
     [request] = requests_of(CALLS).requests
     assert request.open_at_first == ()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from turnpoint.pairs.slots import find, says, with_unit, without
+from turnpoint.pairs.slots import find, hints, says, with_unit, without
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,21 @@ def test_a_request_without_its_values_keeps_the_users_words(text: str, hidden: l
 )
 def test_words_that_would_hang_in_the_air_are_not_left(text: str, hidden: list[Any]) -> None:
     assert without(text, hidden) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("The Matrix", "Play Matrix, please"),
+        ("Dr. Johnson", "with doctor Johnson"),
+        ("2022-03-11 09:00", "on March 11"),
+    ],
+)
+def test_a_value_is_hinted_at_without_its_article_title_or_time(value: str, text: str) -> None:
+    assert hints(text, value)
+    assert not says(text, value)
+
+
+@pytest.mark.parametrize(("value", "text"), [("The It", "Do it"), ("Thebes", "in bes"), ("a", "a table")])
+def test_what_is_left_without_an_article_is_a_name(value: str, text: str) -> None:
+    assert hints(text, value) is says(text, value)

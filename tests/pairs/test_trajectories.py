@@ -14,6 +14,8 @@ from tests.pairs.dialogues import (
     ASKS,
     BOOK,
     CALLS,
+    OTHER_TABLE,
+    OTHER_WEATHER,
     REFUSES,
     WEATHER,
     PlainWriter,
@@ -85,7 +87,7 @@ def test_pairs_are_valid_when_read_back_and_all_different(
 
 
 def test_a_pair_says_what_it_is() -> None:
-    pairs = trajectory_pairs(ALL, writer=PlainWriter()).pairs
+    pairs = trajectory_pairs(ALL, pool=[*ALL, OTHER_TABLE], writer=PlainWriter()).pairs
     [guess] = [pair for pair in pairs if pair.id == "asks#1 invented call easy"]
     assert guess.dialogue_id == "asks"
     assert guess.source == "hand:1 message 1: invented call easy"
@@ -126,8 +128,22 @@ def test_a_request_is_forked_by_the_table_and_other_turns_beyond_it() -> None:
     assert set(of_table) == {"asks", "calls"}
 
 
+def test_states_before_a_turn_are_those_of_the_dialogue_on_both_sides() -> None:
+    """What its question asked for shows in the call that came of it, which the rejected side no longer makes."""
+    pairs = trajectory_pairs([ASKS], writer=PlainWriter(), kinds=["refused call"]).pairs
+    [refused] = [pair.about for pair in pairs if pair.about["set"] == "beyond"]
+    assert (refused["chosen_states"], refused["rejected_states"]) == ("1-2-3-4-5", "1-2-1")
+
+
+def test_a_dialogue_that_stands_twice_gives_its_pairs_once() -> None:
+    again = CALLS.model_copy(update={"id": "again", "source": "hand:9"})
+    built = trajectory_pairs([CALLS, again], writer=PlainWriter())
+    assert {pair.dialogue_id for pair in built.pairs} == {"calls"}
+    assert built.not_possible["a dialogue: stands twice"] == 1
+
+
 def test_what_is_not_built_is_counted_with_its_reason() -> None:
-    built = trajectory_pairs([CALLS], writer=PlainWriter(), pool=[CALLS])
+    built = trajectory_pairs([CALLS], writer=PlainWriter(), pool=[CALLS, OTHER_WEATHER])
     assert built.not_possible == {
         "missing tool hard call: no other tool to offer": 1,
         "missing tool hard questions: no other tool to offer": 1,
@@ -142,7 +158,9 @@ class _Leaky(PlainWriter):
 
 
 def test_what_a_writer_gets_wrong_is_left_out_and_counted() -> None:
-    built = trajectory_pairs([CALLS], writer=_Leaky(), kinds=["invented call", "refused question"])
+    built = trajectory_pairs(
+        [CALLS], pool=[CALLS, OTHER_WEATHER], writer=_Leaky(), kinds=["invented call", "refused question"]
+    )
     assert built.pairs == []
     assert set(built.not_possible) == {
         f"{row}: the request says what it should leave open"

@@ -13,6 +13,7 @@ from turnpoint.errors import ConfigError
 from turnpoint.sampling import ChatServer
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
+BREAK_OFF = (0, "")
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def serving(*answers: tuple[int, Any]) -> Iterator[tuple[str, list[dict[str, Any
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             heard.append({"path": self.path, "key": self.headers.get("Authorization"), **body})
             status, answer = left.pop(0)
+            if (status, answer) == BREAK_OFF:
+                return
             self.send_response(status)
             self.end_headers()
             self.wfile.write((answer if isinstance(answer, str) else json.dumps(answer)).encode())
@@ -65,10 +68,31 @@ def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {each["key"] for each in heard} == {None}
 
 
+def test_a_connection_that_breaks_off_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with serving(BREAK_OFF, BREAK_OFF, (200, said("Hello"))) as (url, heard):
+        assert ChatServer(url, "small").reply(MESSAGES) == "Hello"
+    assert len(heard) == 3
+
+
+def test_a_server_that_always_breaks_off_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with (
+        serving(*[BREAK_OFF] * 4) as (url, _),
+        pytest.raises(ConfigError, match=r"^server http://127.0.0.1:\d+/v1/: does not answer \(.*disconnected"),
+    ):
+        ChatServer(url, "small").reply(MESSAGES)
+
+
+def test_a_key_of_other_letters_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^api_key: holds a character that is not ASCII"):
+        ChatServer("http://localhost:1/v1", "small", api_key="schl\u00fcssel")
+
+
 def test_a_server_that_stays_busy_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with (
-        serving((503, "busy"), (503, "busy"), (503, "busy")) as (url, _),
+        serving(*[(503, "busy")] * 4) as (url, _),
         pytest.raises(ConfigError, match=r"^server http://127.0.0.1:\d+/v1/: answers 503 \(busy\)$"),
     ):
         ChatServer(url, "small").reply(MESSAGES)

@@ -14,7 +14,8 @@ from turnpoint.cli.loading import open_model, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import load_dialogues, write_pairs
-from turnpoint.dialogue import Message, PreferencePair
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
+from turnpoint.doctor.scripts import NO_LETTERS, script_of, scripts
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.pairs import Built, LanguageModelWriter, PhraseWriter, Writer, phrase_bank, row_quotas, trajectory_pairs
 from turnpoint.pairs.language_model import Complete
@@ -86,12 +87,18 @@ def run(given: Given) -> None:
     """Build, check, write and count."""
     options, data = given.build(PairsOptions), given.build(DataOptions)
     quotas = row_quotas(easy=options.easy, hard=options.hard, beyond=options.beyond, types=options.types)
-    writer = _writer(given.build(WriterOptions), given, options.seed)
+    wording = given.build(WriterOptions)
+    writer = _writer(wording, given, options.seed)
     dialogues, notes = load_dialogues(data.dataset, **data.arguments())
-    for note in notes:
+    for note in (*notes, *_other_script(wording, dialogues)):
         say(note)
     built = trajectory_pairs(
-        dialogues, writer=writer, quotas=quotas, distractors=options.distractors, seed=options.seed
+        dialogues,
+        writer=writer,
+        quotas=quotas,
+        distractors=options.distractors,
+        seed=options.seed,
+        progress="Pairs of dialogues",
     )
     if not built.pairs:
         reasons = "; ".join(f"{reason} ({times})" for reason, times in built.not_possible.most_common(3))
@@ -125,6 +132,21 @@ def _writer(options: WriterOptions, given: Given, seed: int) -> Writer:
         server = ChatServer(options.server, options.model, api_key=os.environ.get(_KEY), settings=settings)
         return LanguageModelWriter(lambda text: server.reply([{"role": "user", "content": text}]))
     return LanguageModelWriter(_local(options, seed))
+
+
+def _other_script(options: WriterOptions, dialogues: Sequence[Dialogue]) -> list[str]:
+    """A line where phrases are written in another script than the dialogues."""
+    if options.model is not None:
+        return []
+    written, phrases = (
+        next(iter(scripts(dialogues)), NO_LETTERS),
+        script_of(" ".join(phrase_bank(options.phrases).questions)),
+    )
+    if written in (phrases, NO_LETTERS):
+        return []
+    return [
+        f"most dialogues are written in {written} letters, the phrases of {options.phrases} in {phrases}; see --phrases"
+    ]
 
 
 def _local(options: WriterOptions, seed: int) -> Complete:
@@ -168,5 +190,13 @@ def _report(built: Built, quotas: dict[str, int] | None, dialogues: int, options
         reasons[reason.partition(": ")[2]] += times
     for reason, times in reasons.most_common():
         say(f"left out {times}: {reason}")
-    if quotas is not None and (short := sum(quotas.values()) - len(built.pairs)):
-        say(f"{short} pairs fewer than asked for: the dialogues do not give more of some rows")
+    if quotas is not None:
+        _say_what_is_short(quotas, built)
+
+
+def _say_what_is_short(quotas: dict[str, int], built: Built) -> None:
+    made = Counter(str(pair.about["row"]) for pair in built.pairs)
+    short = {row: quota - made[row] for row, quota in quotas.items() if made[row] < quota}
+    if short:
+        rows = ", ".join(f"{row} ({count})" for row, count in sorted(short.items(), key=lambda each: -each[1]))
+        say(f"{sum(short.values())} pairs fewer than asked for: the dialogues do not give more of {rows}")

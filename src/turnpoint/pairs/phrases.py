@@ -18,6 +18,8 @@ BANKS = Path(__file__).parent / "banks"
 _OFTEN = 0.7  # of rejections say what is missing
 _OWN_WORDS = 0.8  # of rewritten requests keep the user's own words, where they can be cut
 _SHORT = 24  # characters of a description that can stand for a name
+_SHORT_NOUN = 60  # characters of a description that can stand for a parameter
+_NO_NOUN = re.compile(r"\A(?:to|from|by|at|in|on|of|for|with|as|until|since|[a-z])\Z")  # no name for a parameter
 _ABOUT_AN_API = re.compile(r"\A(?:This|The) (?:is an )?(?:API|function|tool) (?:is |can be )?(?:used )?(?:for |to )?")
 _Phrases = tuple[str, ...]
 
@@ -144,11 +146,15 @@ class PhraseWriter:
 
     def _slot(self, name: str, tool: Tool) -> str:
         schema = (tool.parameters.get("properties") or {}).get(name)
-        description = schema.get("description") if isinstance(schema, dict) else None
-        described = isinstance(description, str) and not description.isascii() and len(description) <= _SHORT
-        if self._bank.slots == "description" and described:
-            return str(description).strip(" .\u3002")
-        return name.replace("_", " ")
+        described = schema.get("description") if isinstance(schema, dict) else None
+        description = described.strip(" .\u3002") if isinstance(described, str) else ""
+        if self._bank.slots == "description" and not description.isascii() and len(description) <= _SHORT:
+            return description
+        words = _words(name)
+        if not _NO_NOUN.match(words):
+            return words
+        noun = re.sub(r"\A(?:The|An?) ", "", description)
+        return noun[:1].lower() + noun[1:] if 0 < len(noun) <= _SHORT_NOUN else f"value of \u201c{words}\u201d"
 
     def _listed(self, names: Sequence[str], joint: str | None = None) -> str:
         joint = self._bank.lists.conjunction if joint is None else joint
@@ -158,13 +164,16 @@ class PhraseWriter:
 
 def task_of(tool: Tool) -> str:
     """What a tool does, to stand after "I can": from its description, else from its name."""
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", tool.name).lower()
     described, stripped = _ABOUT_AN_API.subn("", _first_sentence(tool))
     described = re.split(r", given\b|(?<!\ba)(?<!\bthe)(?<!\bfor) given\b| includes\b", described, maxsplit=1)[0]
     if not re.match(r"(?!The |This |An? |API |is )[A-Za-z]+ ", described) or not (stripped or described[0].isupper()):
-        return f"use {words}"
+        return f"use {_words(tool.name)}"
     verb, rest = described.split(" ", 1)
     return f"{_base_form(verb.lower())} {rest}"
+
+
+def _words(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower()
 
 
 def _first_sentence(tool: Tool) -> str:

@@ -11,6 +11,7 @@ from turnpoint.pairs.slots import Slot, find, with_unit
 _SECOND_THOUGHTS = re.compile(
     r"\b(?:actually|instead|rather|change|sorry|no)\b|\u8fd8\u662f|\uc544\ub2c8", re.IGNORECASE
 )
+_STOP = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*\Z")
 
 
 class Request(NamedTuple):
@@ -55,7 +56,7 @@ class Request(NamedTuple):
             return self.first
         if any(map(_SECOND_THOUGHTS.search, self.replies)):
             return None
-        return " ".join((self.first, *self.replies))
+        return " ".join(map(_as_sentence, (self.first, *self.replies)))
 
 
 class Found(NamedTuple):
@@ -124,6 +125,12 @@ def _way(dialogue: Dialogue, start: int, kinds: dict[int, Decision]) -> _Way | s
     if end == i + 1 or kinds.get(end) is not Decision.COMPLETION:
         return "no result and answer follow the call"
     return _Way(messages[start:i], messages[i : end + 1], messages[i].tool_calls[0])
+
+
+def _as_sentence(text: str) -> str:
+    """The text with a capital and a stop, so that another one can follow it."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if _STOP.search(text) else ".")
 
 
 def _slot(name: str, value: object, texts: Sequence[str]) -> Slot | None:

@@ -59,6 +59,8 @@ _REQUEST = re.compile(
 )
 _SENTENCE = re.compile(r"\S.*?(?:(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)[.!?](?=\s|$)|$)", re.DOTALL)
 _FEWEST_WORDS = 3  # of a request
+_BEFORE_A_NAME = re.compile(r"\A(?:the|an?|dr|doctor|mr|mrs|ms|miss|prof|professor|st)\.? ", re.IGNORECASE)
+_SHORTEST_NAME = 3  # characters
 
 
 class Slot(NamedTuple):
@@ -98,7 +100,7 @@ def says(text: str, value: Any) -> bool:
 
 
 def hints(text: str, value: Any) -> bool:
-    """Whether a text says a value, or the date of a moment."""
+    """Whether a text says a value or what gives it away: the date of a moment, a name without its article or title."""
     return any(says(text, each) for each in _with_parts(value))
 
 
@@ -120,8 +122,16 @@ def without(text: str, hidden: Sequence[Any]) -> str | None:
 
 
 def _with_parts(value: Any) -> list[Any]:
-    moment = isinstance(value, str) and re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T]\d\d:\d\d.*", value)
-    return [value, moment.group(1)] if moment else [value]
+    """The value, and what gives it away as well: the date of a moment, a name without its article or title."""
+    if not isinstance(value, str):
+        return [value]
+    moment = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T]\d\d:\d\d.*", value)
+    name = _BEFORE_A_NAME.sub("", value)
+    return [
+        value,
+        *([moment.group(1)] if moment else []),
+        *([name] if len(name) >= _SHORTEST_NAME and name != value else []),
+    ]
 
 
 def _forms(value: Any) -> Iterator[str]:

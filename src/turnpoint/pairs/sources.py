@@ -1,6 +1,7 @@
 """What builders of pairs draw on: a writer, chance, and the tools and values of all dialogues."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from turnpoint.dialogue import Dialogue, Message, Tool, ToolCall
 from turnpoint.pairs.slots import Slot, Span, find
 from turnpoint.pairs.writer import Writer
 
-_FARTHEST = 10  # by which an invented number differs at most, in units of its leading digit
+_FARTHEST = 5  # by which an invented number differs at most, in units of its leading digit
 
 
 class Sources(NamedTuple):
@@ -40,17 +41,42 @@ def seen_values(dialogues: Sequence[Dialogue]) -> dict[tuple[str, str], list[Any
 def invented(tool: Tool, name: str, value: Any, sources: Sources) -> Any:
     """Another value for a parameter, as a model would make one up: seen elsewhere, allowed by the schema, or close by.
 
-    The value itself where there is no other.
+    A number of one tool is out of place in another, so it is taken from its own tool alone. The value itself where
+    there is no other.
     """
     allowed = _schema(tool, name).get("enum")
-    seen = [v for (_, parameter), values in sources.values.items() if parameter == name for v in values]
-    for others in (allowed if isinstance(allowed, list) else (), sources.values.get((tool.name, name), ()), seen):
+    elsewhere = [v for (_, parameter), values in sources.values.items() if parameter == name for v in values]
+    for others in (
+        allowed if isinstance(allowed, list) else (),
+        sources.values.get((tool.name, name), ()),
+        elsewhere if isinstance(value, str) else (),
+    ):
         different = [other for other in others if type(other) is type(value) and not _same(other, value)]
         if different:
             return sources.random.choice(different)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value + sources.random.randint(1, _FARTHEST)
-    return f"{name}_1" if isinstance(value, str) else value
+        return _near(value, sources.random)
+    return _other_digits(value, sources.random) if isinstance(value, str) else value
+
+
+def _near(value: int | float, random: Random) -> int | float:
+    """Another number of about the same size: 25 becomes 35 to 75."""
+    unit = 10.0 ** math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 1.0
+    moved = value + random.randint(1, _FARTHEST) * unit
+    return round(moved) if isinstance(value, int) else float(f"{moved:.12g}")
+
+
+def _other_digits(text: str, random: Random) -> str:
+    """Another number in a name, a code or a moment; the text itself where there is none to change.
+
+    The last digit that is no zero becomes a smaller one, so that a date stays one: 2026-03-31 becomes 2026-03-30.
+    """
+    place = max((i for i, char in enumerate(text) if char in "123456789"), default=None)
+    if place is None:
+        return text
+    after_digit = place > 0 and text[place - 1] in "123"
+    smaller = range(1, int(text[place])) or ((0,) if after_digit else (2,))
+    return f"{text[:place]}{random.choice(smaller)}{text[place + 1 :]}"
 
 
 def with_invented(

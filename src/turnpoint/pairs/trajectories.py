@@ -14,6 +14,7 @@ from turnpoint.pairs.rows import ROWS, Row
 from turnpoint.pairs.sides import Sides, fault
 from turnpoint.pairs.sources import Sources, all_tools, far_distractors, near_distractors, seen_values
 from turnpoint.pairs.writer import Writer
+from turnpoint.progress import with_progress
 
 BEYOND = "beyond"  # the set of pairs that are in no row of the table
 _NEAR = 0.5  # of widened dialogues get a tool about the same thing
@@ -38,11 +39,13 @@ def trajectory_pairs(
     distractors: int = 0,
     pool: Sequence[Dialogue] | None = None,
     seed: int = 0,
+    progress: str | None = None,
 ) -> Built:
     """Every pair that the requests and the forks of the dialogues allow.
 
-    What a dialogue gives depends on it, on the pool and on the seed, not on the dialogues before it. Each pair says in
-    `about` its row, its query type, its set (easy, hard or beyond) and the states of both sides.
+    What a dialogue gives depends on it, on the pool and on the seed, not on the dialogues before it; one that stands
+    twice is taken once. Each pair says in `about` its row, its query type, its set (easy, hard or beyond) and the
+    states of both sides.
 
     Args:
         dialogues: with tools; others have no fork.
@@ -52,15 +55,12 @@ def trajectory_pairs(
         distractors: tools of other dialogues to offer beside those of each pair, at most.
         pool: dialogues to take distracting tools and invented values from; None: `dialogues` themselves.
         seed: of every random choice.
+        progress: title of a progress bar over the dialogues; None shows none.
 
     Raises:
         ConfigError: an unknown kind, or a negative number of distractors.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise ConfigError(f"kinds: unknown {unknown[0]!r}; use some of {', '.join(KINDS)}")
-    if distractors < 0:
-        raise ConfigError(f"distractors: must be a number of tools from 0 (got {distractors})")
+    _check(kinds, distractors)
     pool = dialogues if pool is None else pool
     tools, values = all_tools(pool), seen_values(pool)
     built, counts = Built([], Counter()), Counter[str]()
@@ -70,9 +70,15 @@ def trajectory_pairs(
 
     # Where not all pairs are wanted, they come from dialogues drawn at random, not from the first ones.
     order = dialogues if quotas is None else Random(seed).sample(dialogues, len(dialogues))
-    for dialogue in order:
+    met: set[str] = set()
+    for dialogue in with_progress(list(order), progress):
         if not dialogue.tools:
             continue
+        content = dialogue.model_dump_json(include={"messages", "tools"})
+        if content in met:
+            built.not_possible["a dialogue: stands twice"] += 1
+            continue
+        met.add(content)
         random = Random(f"{seed}:{dialogue.key}")
         dialogue, sources = _widened(dialogue, tools, random, distractors), Sources(writer, random, tools, values)
         requests, left_out = requests_of(dialogue)
@@ -84,6 +90,14 @@ def trajectory_pairs(
             else:
                 built.not_possible[f"{name}: {made}"] += 1
     return built
+
+
+def _check(kinds: Sequence[str], distractors: int) -> None:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ConfigError(f"kinds: unknown {unknown[0]!r}; use some of {', '.join(KINDS)}")
+    if distractors < 0:
+        raise ConfigError(f"distractors: must be a number of tools from 0 (got {distractors})")
 
 
 def _of_dialogue(
@@ -139,7 +153,11 @@ def _of_fork(kind: str, fork: Fork, ways: Ways) -> PreferencePair:
         kind=kind,
         source=f"{fork.dialogue.source} message {fork.start}: {kind}",
     )
-    paths = (state_path(pair.side("chosen")), state_path(pair.side("rejected")))
+    # What a question before the fork asked for shows on the dialogue's own way, and is the same on both sides.
+    kinds = dict(zip(fork.dialogue.turns, decisions(fork.dialogue), strict=True))
+    prompt = tuple(m.model_copy(update={"decision": kinds.get(i, m.decision)}) for i, m in enumerate(fork.prompt))
+    labelled = pair.model_copy(update={"prompt": prompt})
+    paths = (state_path(labelled.side("chosen")), state_path(labelled.side("rejected")))
     return pair.model_copy(update={"about": _about(fork.dialogue, kind, _QUERY_TYPES[fork.decision], BEYOND, *paths)})
 
 

@@ -8,7 +8,7 @@ import httpx
 
 from turnpoint.errors import ConfigError
 
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 _BUSY = (429, 500, 502, 503, 504)  # answers of a server that may have time later
 _PATIENCE = 120.0  # seconds for one reply
 
@@ -27,6 +27,8 @@ class ChatServer:
         self, url: str, model: str, *, api_key: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> None:
         self._model, self._settings = model, dict(settings or {})
+        if api_key is not None and not api_key.isascii():
+            raise ConfigError("api_key: holds a character that is not ASCII, so no server can have given it; check it")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         try:
             self._client = httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=_PATIENCE)
@@ -49,12 +51,16 @@ class ChatServer:
     def _posted(self, body: Mapping[str, Any]) -> httpx.Response:
         url = self._client.base_url
         for attempt in range(_ATTEMPTS):
+            last = attempt == _ATTEMPTS - 1
             try:
                 answer = self._client.post("chat/completions", json=body)
-            except httpx.HTTPError as error:
+                if answer.status_code not in _BUSY or last:
+                    break
+            except httpx.ConnectError as error:
                 raise ConfigError(f"server {url}: cannot be reached ({error}); check the address") from error
-            if answer.status_code not in _BUSY or attempt == _ATTEMPTS - 1:
-                break
+            except httpx.HTTPError as error:  # a connection that broke off or took too long, among thousands
+                if last:
+                    raise ConfigError(f"server {url}: does not answer ({error or type(error).__name__})") from error
             time.sleep(2**attempt)
         if answer.is_error:
             raise ConfigError(f"server {url}: answers {answer.status_code} ({' '.join(answer.text.split()):.200})")
