@@ -1,13 +1,15 @@
 """Findings over decisions, and the decisions and states they come from."""
 
 import pytest
-from tests.doctor.builders import assistant, call, dialogue, found, pair, result, user
+from tests.doctor.builders import WEATHER, assistant, call, dialogue, found, pair, result, user
 
 from turnpoint.dialogue import Decision, Dialogue, PreferencePair, parse
 from turnpoint.doctor import Severity, judge
 from turnpoint.doctor.decided import only_rejected, rare
 from turnpoint.doctor.paths import QueryType, query_types
 from turnpoint.doctor.sides import Judged
+from turnpoint.pairs import PhraseWriter, phrase_bank, trajectory_pairs
+from turnpoint.pairs.trajectories import BEYOND
 
 CALL, SLOT, COMPLETION, RELEVANCE, CONFIRM = Decision
 
@@ -21,7 +23,8 @@ def test_decisions_that_are_hardly_taught() -> None:
     rows = [judged(CALL, COMPLETION)] * 10 + [judged(SLOT)]
     finding = found(rare(rows, offer_tools=True))
     assert finding.severity is Severity.WARNING
-    assert finding.title == "decisions that are less than 5% of 21 turns: slot 1, relevance 0"
+    assert finding.title == "decisions that are less than 5% of 21 turns: slot 1, no relevance"
+    assert finding.count == 2, "decisions, so that it is never 0"
     assert "slot, relevance" in finding.mend
     assert rare(rows, offer_tools=False) is None
     assert rare(rows[:9], offer_tools=True) is None, "18 turns say nothing"
@@ -73,13 +76,16 @@ def test_requests_that_were_settled_before_the_fork_are_left_out() -> None:
     assert query_types(decided, first_turn=3) == (QueryType.MISSING,), "asked before the fork, answered after it"
 
 
-def forked(prompt: list[dict[str, object]], chosen: list[dict[str, object]]) -> PreferencePair:
-    tools = dialogue(user("")).tools
-    rejected = [assistant("I am unable to do that.")]
-    return parse(PreferencePair, {"prompt": prompt, "chosen": chosen, "rejected": rejected, "tools": tools}, "p:1")
+def forked(
+    prompt: list[dict[str, object]], chosen: list[dict[str, object]], rejected: list[dict[str, object]] | None = None
+) -> PreferencePair:
+    sides = {"chosen": chosen, "rejected": rejected or REFUSAL}
+    return parse(PreferencePair, {"prompt": prompt, **sides, "tools": [WEATHER]}, "p:1")
 
 
+REFUSAL = [assistant("I am unable to do that.")]
 ASKED = [user("Weather?")]
+ASKED_IN_FULL = [user("Weather in Paris?")]
 WAY = [call(city="Paris"), result("sunny"), assistant("It is sunny.")]
 
 
@@ -89,7 +95,7 @@ WAY = [call(city="Paris"), result("sunny"), assistant("It is sunny.")]
         (ASKED, WAY, ("1-3-4-5", "1-1")),
         (ASKED, [assistant("Which city?"), user("Paris"), *WAY], ("1-2-3-4-5", "1-1")),
         ([*ASKED, assistant("Which city?"), user("Paris")], WAY, ("1-2-3-4-5", "1-2-1")),
-        ([*ASKED, *WAY, user("And in Rome?")], [call(city="Rome")], ("1-3-4", "1-3-4-5-1")),
+        ([*ASKED, *WAY, user("And in Rome?")], [call(city="Rome")], ("1-3-4", "1-1")),
         ([*ASKED, *WAY, user("Thanks")], [assistant("You are welcome.")], ("1-3-4-5-5", "1-3-4-5-1")),
     ],
 )
@@ -98,6 +104,24 @@ def test_states_of_sides_from_where_the_request_begins(
 ) -> None:
     sides = judge([forked(prompt, chosen)])
     assert (sides["chosen"][0].path, sides["rejected"][0].path) == paths
+
+
+def test_a_request_that_is_refused_after_an_answer_begins_at_initial_on_both_sides() -> None:
+    sides = judge([forked([*ASKED, *WAY, user("Book a flight.")], REFUSAL, [call(city="Rome")])])
+    assert (sides["chosen"][0].path, sides["rejected"][0].path) == ("1-1", "1-3-4")
+
+
+def test_states_of_built_pairs_are_those_that_their_maker_planned() -> None:
+    """A second request of a dialogue, whose first one stands in the prompt."""
+    row = dialogue(*ASKED_IN_FULL, *WAY, user("Weather in Rome for 3 days?"), call(city="Rome", days=3), *WAY[1:])
+    built = trajectory_pairs([row], writer=PhraseWriter(phrase_bank("en"))).pairs
+    table = [pair for pair in built if pair.about["set"] != BEYOND]
+    assert any(len(pair.prompt) > 1 for pair in table)
+    sides = judge(table)
+    for name in ("chosen", "rejected"):
+        assert [row.path for row in sides[name]] == [pair.about[f"{name}_states"] for pair in table]
+    types = [query_types(row.decided, row.first_turn)[0][0] for row in sides["chosen"]]
+    assert types == [str(pair.about["query_type"]) for pair in table]
 
 
 def test_states_of_a_whole_dialogue() -> None:

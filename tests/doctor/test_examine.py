@@ -1,10 +1,11 @@
 """The examination as a whole: what is looked at, and in which order it is told."""
 
 from tests.cli.tiny import tokenizer
-from tests.doctor.builders import assistant, call, dialogue, pair, user
+from tests.doctor.builders import assistant, call, dialogue, found, pair, user
 
 from turnpoint.doctor import Finding, Severity, examine, held, rows_of
 from turnpoint.doctor.finding import Place, over_all, over_rows, ranked
+from turnpoint.doctor.savings import Saving, grouping_pays
 from turnpoint.template import Renderer, ensure_tool_template
 
 
@@ -22,6 +23,15 @@ def test_findings_are_ranked_by_severity_and_then_by_their_share_of_the_rows() -
     assert more.sources == ("a:1", "a:2")
     assert [more.share(4), all_of_it.share(4)] == [0.5, 1.0]
     assert ranked([note, few, more, all_of_it, error], 4) == (error, all_of_it, more, few, note)
+
+
+def test_advice_comes_after_what_is_wrong() -> None:
+    """The token tree could share more: that is about the data as a whole, and harms no row of it."""
+    advice = over_all(Severity.NOTE, "advice", 1000, "try it", advice=True)
+    note = finding(Severity.NOTE, "note", "a:1")
+    assert ranked([advice, note], 4) == (note, advice)
+    pays = grouping_pays(Saving(plain=13, tree=10, by_dialogue=7, speed_up=1.3, speed_up_by_dialogue=1.86))
+    assert found(pays).advice
 
 
 def test_every_finding_has_a_mend_and_tokens_are_counted_only_when_given() -> None:
@@ -44,6 +54,13 @@ def test_examine_judges_the_chosen_side_of_a_pair_as_a_dialogue_and_forgives_the
     assert "calls without a required parameter" in titles
     titles = [f.title for f in examine([pair("No.", [bad], source="p:1")])]
     assert "calls without a required parameter" not in titles
+
+
+def test_examine_looks_for_calls_written_out_on_the_chosen_side_alone() -> None:
+    written = '<tool_call>{"name": "weather", "arguments": {"city": "Paris"}}</tool_call>'
+    for chosen, rejected, expected in ((written, "No.", True), ("No.", written, False)):
+        titles = [each.title for each in examine([pair(chosen, rejected)])]
+        assert ("calls written out as text" in titles) is expected
 
 
 def test_examine_looks_for_rows_in_other_data() -> None:

@@ -48,6 +48,16 @@ def test_an_overview_of_dialogues() -> None:
     assert side.paths == {"1-3-4-5": 1, "1-2-3-4-5": 1, "1-5": 1}
 
 
+def test_without_tools_no_request_has_a_type() -> None:
+    """A question and a refusal are of no query type where no tool could have been called."""
+    asks = pair("Which city?", "I am unable to do that.").model_copy(update={"tools": ()})
+    assert of(asks).query_types == {}
+    plain = dialogue(user("Hi"), assistant("I am unable to do that."), source="d:2", tools=())
+    assert of(plain).query_types == {}
+    mixed = of(plain, dialogue(user("Weather in Paris?"), *WAY))
+    assert mixed.query_types == {"1 all slots given": 1, "no tool offered": 1}
+
+
 def test_an_overview_of_pairs_counts_from_the_fork_on() -> None:
     found = of(pair(WAY, "I am unable to do that."), pair(WAY, "Which city?", prompt="Paris?", source="p:2"))
     assert found.query_types == {"1 all slots given": 2}

@@ -22,7 +22,9 @@ def explained() -> set[str]:
 
 
 def _plain(title: str) -> str:
-    title = re.sub(r" \((?:shorter|characters|median)[^)]*\)|: .*| \d[^ ]* tokens? instead.*", "", title)
+    title = re.sub(
+        r" \((?:shorter|characters|median|desirable|undesirable)[^)]*\)|: .*| \d[^ ]* tokens? instead.*", "", title
+    )
     return re.sub(r"\d[\d.]*", "N", title).strip().replace("characters of", "scored tokens of")
 
 
@@ -36,7 +38,9 @@ def titles() -> set[str]:
             user("Hi"), call(), assistant("Hello", reasoning="They greet."), source="a:12", tools=WEATHER_AND_DATE
         ),
         dialogue(user("Hi"), source="a:13"),
+        dialogue(user("Weather?"), assistant("[weather()]"), source="a:14"),
     ]
+    liked, disliked = (dialogues[0].model_copy(update={"label": label}) for label in (True, False))
     pairs = [
         *(pair("Yes. " * 50, "No.", source=f"p:{i}") for i in range(10)),
         pair("No.", "Yes. " * 50, source="p:10"),
@@ -50,7 +54,10 @@ def titles() -> set[str]:
     found = [
         *examine(dialogues, rows_of(dialogues, Renderer(made)), 64, Renderer(made)),
         *examine(dialogues, rows_of(dialogues, Renderer(tooled)), 64, Renderer(tooled)),
+        *examine([liked], broken=["a:15: tools: no list"]),
+        *examine([*[liked] * 11, disliked]),
         *examine(pairs, others=[held("OTHER", [*pairs[:3], dialogue(user("y"), assistant("No"))])]),
+        *examine(dialogues, others=[held("OTHER", [dialogue(user("Weather?"), user("Hello?"), assistant("Sunny."))])]),
     ]
     return {_plain(finding.title) for finding in found}
 
@@ -62,7 +69,7 @@ WEATHER_AND_DATE = (
 
 
 def test_every_title_stands_in_the_table() -> None:
-    assert len(titles()) > 25
+    assert len(titles()) > 30
     assert titles() - explained() == set()
 
 

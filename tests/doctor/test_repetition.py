@@ -3,7 +3,7 @@
 from tests.doctor.builders import assistant, call, dialogue, found, pair, result, user
 from tests.doctor.test_likeness import mutated, noise
 
-from turnpoint.dialogue import Message
+from turnpoint.dialogue import OPENING, Message
 from turnpoint.doctor import Finding, Severity, held
 from turnpoint.doctor.repetition import digests_of, leaks, near_duplicates
 
@@ -70,6 +70,29 @@ def test_rows_that_stand_in_other_data_as_a_whole_with_their_prompt_or_nearly() 
     ]
     assert [finding.title for finding in leaks(rows[:1], other)] == ["rows that stand in dev.jsonl as well"]
     assert leaks(rows[4:], other) == ()
+
+
+def test_dialogues_are_looked_for_by_how_they_open() -> None:
+    """As `--data_split` tells them apart: the answers differ from the first one on, and so do the last questions."""
+    opening = [user("Weather in Paris?"), assistant("Which day?")]
+    row = dialogue(*opening, user(noise(1)), assistant("Rain."), source="a:1")
+    other = dialogue(opening[0], assistant("When?"), user(noise(2)), assistant("Snow."), source="b:1")
+    [finding] = leaks([row], held("dev.jsonl", [other]))
+    assert finding.title == "rows of a dialogue that opens as one of dev.jsonl"
+    assert (finding.severity, finding.rows) == (Severity.WARNING, ("a:1 (as b:1)",))
+    assert finding.against == "dev.jsonl"
+
+
+def test_a_pair_is_looked_for_by_the_dialogue_that_it_was_made_of() -> None:
+    """Its own prompt is written anew; `about` holds the key of the dialogue."""
+    source = dialogue(user("Weather in Paris?"), call(city="Paris"), result("sunny"), assistant("Sunny."), source="a:1")
+    made = pair("Which city?", "No.", prompt="Weather?", source="p:1").model_copy(
+        update={"about": {OPENING: source.key}}
+    )
+    told_of_one = [(Severity.WARNING, ("p:1 (as a:1)",))]
+    assert told(leaks([made], held("dev.jsonl", [source]))) == told_of_one
+    assert told(leaks([source], held("pairs.jsonl", [made]))) == [(Severity.WARNING, ("a:1 (as p:1)",))]
+    assert leaks([made.model_copy(update={"about": {}})], held("dev.jsonl", [source])) == ()
 
 
 def test_pairs_are_looked_for_by_their_chosen_side_and_by_their_prompt() -> None:

@@ -240,6 +240,20 @@ def test_messages_are_shown_with_calls_and_names() -> None:
     ]
 
 
+def test_reasoning_is_shown_apart_with_whether_the_template_keeps_it() -> None:
+    """ChatML writes the content alone: what stands in it is kept, what is kept apart is left out."""
+    records = [
+        dialogue(user("Hi"), assistant("Hello", reasoning="They greet.")),
+        dialogue(user("Hi"), assistant("<think>They greet.</think>Hello")),
+        dialogue(user("<think>They greet.</think>"), assistant("Hello")),
+    ]
+    data = data_of(inspected(records).page)
+    said = [data["messages"][row["sides"][0][1]].get("reasoning") for row in data["rows"]]
+    assert said == ["They greet.", "They greet.", None]
+    assert [row["turns"][0][0]["leftOut"] for row in data["rows"]] == [True, False, False]
+    assert "reasoning" not in data["messages"][data["rows"][2]["sides"][0][0]]
+
+
 def test_what_the_data_say_stays_data() -> None:
     page = inspected(hostile()).page
     assert "<" not in blob(page)
@@ -285,7 +299,27 @@ def test_the_page_needs_a_tokenizer(rows: str, capsys: pytest.CaptureFixture[str
     assert "--html: needs a tokenizer (got page.html); add --model NAME" in capsys.readouterr().err
 
 
-def test_a_page_that_cannot_be_written(rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model, page = str(save_model(tmp_path / "model")), tmp_path / "none" / "page.html"
-    assert main(["inspect", rows, "--model", model, "--html", str(page)]) == 2
-    assert f"--html: cannot write {page}: No such file or directory; check the path" in capsys.readouterr().err
+def test_the_folder_of_the_page_is_made(rows: str, tmp_path: Path) -> None:
+    model, page = str(save_model(tmp_path / "model")), tmp_path / "new" / "folder" / "page.html"
+    assert main(["inspect", rows, "--model", model, "--html", str(page)]) == 0
+    assert data_of(page.read_text(encoding="utf-8"))["rows"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("rows.jsonl/page.html", "File exists"), ("folder", "it is a folder"), ("page.html", "no files")]
+)
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_read(
+    rows: str,
+    name: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Neither the model nor the data are there. A folder that takes no files is played, since root may write in any."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: why != "no files")
+    assert main(["inspect", "nowhere.jsonl", "--model", "nowhere", "--html", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert f"--html: cannot write {tmp_path / name}: " in error
+    assert f"{why}; check the path" in error

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.doctor.builders import assistant, dialogue, pair
+from tests.doctor.builders import assistant, dialogue, pair, user
 from tests.report.inspected import HOSTILE, hostile, inspected, several_turns, with_image
 
+from turnpoint.dialogue import PreferencePair, parse
 from turnpoint.doctor import Finding, Severity
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -192,6 +193,36 @@ def test_a_refused_row_says_why(ask: Ask) -> None:
         ["1 dialogue · 0 tokens · 0 scored · 1 refused"],
         ["Look: ▧ image", "Which city?"],
     ]
+
+
+def test_reasoning_is_folded_and_says_whether_it_is_scored(ask: Ask) -> None:
+    """Left out by the template, scored, in a turn that is not trained on, and in one of a prompt."""
+    thought = "<think>They greet.</think>Hello"
+    rows = [
+        dialogue(user("Hi"), assistant("Hello", reasoning="They greet."), source="d.jsonl:1"),
+        dialogue(user("Hi"), assistant(thought), source="d.jsonl:2"),
+        dialogue(user("Hi"), assistant(thought, train=False), user("Hi"), assistant("Hello"), source="d.jsonl:3"),
+    ]
+    script = f"""{TEXTS}
+        return data.rows.map((_, i) => {{
+            go(i);
+            const folded = document.querySelectorAll('.reasoning');
+            return [texts('.reasoning > summary'), texts('.reasoning > .said'), [...folded].map((each) => each.open)];
+        }});"""
+    folded = [["They greet."], [False]]
+    assert ask(inspected(rows).page, script) == [
+        [["reasoning, left out by the chat template"], *folded],
+        [["reasoning, scored"], *folded],
+        [["reasoning, not scored"], *folded],
+    ]
+    prompt = [user("Hi"), assistant(thought), user("Weather?")]
+    sides = {"chosen": [assistant("Sunny.")], "rejected": [assistant("No.")]}
+    page = inspected([parse(PreferencePair, {"prompt": prompt, **sides}, "p.jsonl:1")]).page
+    of_prompt = f"""{TEXTS}
+        const seen = texts('.reasoning > summary');
+        document.querySelector('[value=dialogue]').click();
+        return [...seen, ...texts('.reasoning > summary')];"""
+    assert ask(page, of_prompt) == ["reasoning, not scored", "reasoning, scored"]
 
 
 def test_a_token_says_what_it_is_under_the_pointer(ask: Ask) -> None:

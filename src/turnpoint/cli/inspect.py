@@ -1,9 +1,10 @@
 """`turnpoint inspect DATA`: what a data set holds, what is wrong with it, and what a model would read of it."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
@@ -17,7 +18,7 @@ from turnpoint.data import load
 from turnpoint.data.containers import container_of
 from turnpoint.data.files import split_of
 from turnpoint.dialogue import Dialogue, PreferencePair
-from turnpoint.doctor import Finding, Held, Row, examine, held, judge, overview, rows_of
+from turnpoint.doctor import Finding, Held, Row, Severity, examine, held, judge, overview, rows_of
 from turnpoint.errors import ConfigError
 from turnpoint.progress import with_progress
 from turnpoint.template.spans import TokenIds
@@ -60,6 +61,10 @@ class InspectOptions(OutputOptions):
             " this file; needs --model"
         },
     )
+    fail_on: Literal["error", "warning", "note"] | None = field(
+        default=None,
+        metadata={"help": "exit with code 1 where a finding is of this severity or a worse one; null never does"},
+    )
 
 
 VERB = Verb(
@@ -78,8 +83,7 @@ def run(given: Given) -> None:
     """Examine the data and print the findings."""
     data, options = given.build(DataOptions), given.build(InspectOptions)
     _check(options)
-    if options.show and options.json:
-        raise ConfigError(f"--show: prints text (got {options.show}), and --json prints nothing else; leave one out")
+    page = _writable(options.html)
     loaded = load(data.dataset, **data.arguments())
     records: Sequence[Dialogue | PreferencePair] = loaded.records
     renderer, max_length = _renderer(options)
@@ -90,11 +94,10 @@ def run(given: Given) -> None:
     summary = overview(loaded.records, loaded.format, tokenized, renderer, max_length, judgements)
     others = _others(data, options.against)
     findings = examine(loaded.records, tokenized, max_length, renderer, others, judgements, loaded.broken)
-    if options.html is not None and tokenized is not None and renderer is not None:
+    if page is not None and tokenized is not None and renderer is not None:
         from turnpoint.report import inspector_page
 
-        page = inspector_page(data.dataset, records, tokenized, findings, renderer.tokenizer)
-        _write_page(Path(options.html).expanduser(), page)
+        _write_page(page, inspector_page(data.dataset, records, tokenized, findings, renderer.tokenizer))
     if options.json:
         print_json(
             {
@@ -103,17 +106,25 @@ def run(given: Given) -> None:
                 "records": len(loaded.records),
                 "notes": loaded.notes,
                 "overview": asdict(summary),
+                "against": {other.name: len(other.openings) for other in others},
                 "findings": [asdict(finding) | {"severity": _severity(finding)} for finding in findings],
             }
         )
-        return
-    for note in loaded.notes:
-        say(note)
-    print_overview(summary, data.dataset)
-    _print_findings(findings, "findings, the worst first" if findings else "findings: none")
+    else:
+        for note in loaded.notes:
+            say(note)
+        print_overview(summary, data.dataset)
+        more = "" if renderer else "; --model NAME looks at their tokens too"
+        _print_findings(findings, f"{len(loaded.records)} rows{more}")
+        for line in _apart(data.dataset, others, findings):
+            print(line)
+    if options.fail_on is not None:
+        _fail(findings, options.fail_on)
 
 
 def _check(options: InspectOptions) -> None:
+    if options.show and options.json:
+        raise ConfigError(f"--show: prints text (got {options.show}), and --json prints nothing else; leave one out")
     if options.show is not None and options.show < 1:
         raise ConfigError(f"--show: must be at least 1 (got {options.show}); leave it out to print no rows")
     if options.max_length is not None and options.max_length < 1:
@@ -161,20 +172,60 @@ def _other_splits(data: DataOptions) -> list[str]:
     return sorted(split for split in found if split not in (None, split_of(data.split)))
 
 
+def _writable(html: str | None) -> Path | None:
+    """The file of the page, its folder made: what keeps it from being written is told before the work is done."""
+    if html is None:
+        return None
+    file = Path(html).expanduser()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(file, error.strerror) from None
+    if file.is_dir():
+        raise _unwritable(file, "it is a folder")
+    if not os.access(file.parent, os.W_OK):
+        raise _unwritable(file, "its folder takes no files")
+    return file
+
+
 def _write_page(file: Path, page: str) -> None:
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--html: cannot write {file}: {error.strerror}; check the path") from None
+        raise _unwritable(file, error.strerror) from None
     say(f"{file}: open it in a browser")
 
 
-def _print_findings(findings: Sequence[Finding], title: str) -> None:
+def _unwritable(file: Path, why: str | None) -> ConfigError:
+    return ConfigError(f"--html: cannot write {file}: {why}; check the path")
+
+
+def _print_findings(findings: Sequence[Finding], examined: str) -> None:
+    if not findings:
+        print(f"Nothing found: no error, warning or note about {examined}")
+        return
     print_table(
         ["severity", "count", "finding", "first rows", "how to mend"],
         [[_severity(f), f.count, f.title, "\n".join(f.rows), f.mend] for f in findings],
-        title=title,
+        title="findings, the worst first",
     )
+
+
+def _apart(dataset: str, others: Sequence[Held], findings: Sequence[Finding]) -> Iterator[str]:
+    """A line for each other data set that shares no row with this one."""
+    shared = {finding.against for finding in findings}
+    for other in others:
+        if other.name not in shared:
+            compared = f"compared {len(other.openings)} openings, near-duplicates too"
+            yield f"no row of {dataset} is in {other.name}: {compared}"
+
+
+def _fail(findings: Sequence[Finding], fail_on: str) -> None:
+    """Leave with exit code 1, and say why, where a finding is as bad as that."""
+    bad = [finding for finding in findings if finding.severity >= Severity[fail_on.upper()]]
+    if bad:
+        say(f"failed on {len(bad)} of {len(findings)} findings (--fail_on {fail_on}), the worst: {bad[0].title}")
+        raise SystemExit(1)
 
 
 def _severity(finding: Finding) -> str:
@@ -185,8 +236,9 @@ def _show(rows: Sequence[Row], tokenizer: "PreTrainedTokenizerFast") -> None:
     out = console()
     for row in rows:
         for name, text in zip(("chosen", "rejected"), _sequences(row, tokenizer), strict=False):
-            out.rule(f"{row.source} {name if len(row.sequences) == 2 else ''}".strip(), align="left")
-            out.print(text)
+            place = f"{row.source} {name if len(row.sequences) == 2 else ''}".rstrip()
+            out.print(f"── {place} ──", style="rule.line", markup=False, soft_wrap=True)
+            out.print(text, soft_wrap=True)
 
 
 def _sequences(row: Row, tokenizer: "PreTrainedTokenizerFast") -> list[Text]:

@@ -1,13 +1,14 @@
 """The entry point: finds the verb, reads its flags, runs it, and turns errors into exit codes.
 
-A verb is a module `turnpoint.cli.NAME` with two names, imported only when the verb is called:
+A verb, of one word or of two, is a module of `turnpoint.cli` with two names, imported only when the verb is called:
 
 - `VERB: Verb` (`turnpoint.cli.options`): its help line, its positional arguments, and the dataclasses whose fields
   are its flags (help text and unit in `field(metadata={"help": ...})`);
 - `run(given: Given) -> None` (`turnpoint.cli.given`): does the work; `given.build(SomeDataclass)` returns that
   dataclass filled from flags and YAML. It prints results to stdout, progress to stderr, and raises `TurnpointError`.
 
-Exit codes: 0 done; 2 a mistake the user can mend, one line on stderr; 130 interrupted. Other exceptions are faults of
+Exit codes: 0 done; 1 `inspect --fail_on` found what it should not; 2 a mistake the user can mend, one line on stderr; 130
+interrupted. Other exceptions are faults of
 ours and keep their traceback.
 """
 
@@ -35,7 +36,8 @@ VERBS = {
     "demo": _Entry("turnpoint.cli.demo", "the main job on the embedded model and data"),
     "sft": _Entry("turnpoint.cli.sft", "fine-tune a model on dialogues"),
     "dpo": _Entry("turnpoint.cli.dpo", "train a model on preference pairs"),
-    "pairs": _Entry("turnpoint.cli.pairs", "preference pairs out of dialogues"),
+    "sample": _Entry("turnpoint.cli.sample", "several replies of a model to each prompt"),
+    "pairs trajectories": _Entry("turnpoint.cli.pairs.trajectories", "preference pairs out of tool dialogues"),
     "evaluate": _Entry("turnpoint.cli.evaluate", "measure the decisions of a model: call, slot, completion, relevance"),
     "run": _Entry("turnpoint.cli.run", "the stages of a recipe, one after the other"),
     "inspect": _Entry("turnpoint.cli.inspect", "the data doctor: what is wrong with a data set and how to mend it"),
@@ -83,11 +85,7 @@ def run_words(words: list[str]) -> None:
     if words[0] == "--version":
         print(f"turnpoint {version('turnpoint')}")
         return
-    name, rest = words[0], words[1:]
-    if name not in VERBS:
-        from turnpoint.cli.options import nearest
-
-        raise ConfigError(f"unknown verb {name!r}; {nearest(name, VERBS)}")
+    name, rest = _verb(words)
     # Read here and not at the top, so that `turnpoint --help` answers at once.
     from turnpoint.cli.given import read_arguments
     from turnpoint.cli.usage import usage
@@ -101,6 +99,20 @@ def run_words(words: list[str]) -> None:
         if not sys.warnoptions:
             warnings.simplefilter("ignore", FutureWarning)
         module.run(read_arguments(module.VERB, rest))
+
+
+def _verb(words: list[str]) -> tuple[str, list[str]]:
+    """The verb that the words begin with, one word or two of them, and the words after it."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in VERBS:
+            return name, words[length:]
+    from turnpoint.cli.options import nearest
+
+    if seconds := [verb.split()[1] for verb in VERBS if verb.startswith(f"{words[0]} ")]:
+        given = f" (got {words[1]!r})" if len(words) > 1 and not words[1].startswith("-") else ""
+        raise ConfigError(f"turnpoint {words[0]}: say what: {', '.join(seconds)}{given}")
+    raise ConfigError(f"unknown verb {words[0]!r}; {nearest(words[0], VERBS)}")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ def print_overview(overview: Overview, title: str) -> None:
     print_table(["", "least", "median", "90%", "99%", "most", "spread, least to most"], list(_spreads(overview.sides)))
     if any(side.decisions for side in overview.sides):
         print_table(*_decisions(overview.sides))
+    if overview.query_types:
         print_table(*_paths(overview.sides))
     if overview.tokens is not None:
         print_table(["overflow", "rows kept", "of these shortened", "left out"], list(_fates(overview.tokens)))
@@ -27,8 +28,12 @@ def print_overview(overview: Overview, title: str) -> None:
 def _facts(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "rows", f"{overview.rows}, format {overview.format}"
     yield "amount", overview.experience
-    yield "requests by query type", _counted(overview.query_types)
-    yield "rows by script", _counted(overview.scripts)
+    counts = {
+        "requests by query type": overview.query_types,
+        "rows by rating": overview.ratings,
+        "rows by script": overview.scripts,
+    }
+    yield from ((name, _counted(counted)) for name, counted in counts.items() if counted)
     if (tokens := overview.tokens) is not None:
         share = f" ({tokens.scored / tokens.total:.1%})" if tokens.total else ""
         yield "tokens", f"{tokens.total}, scored {tokens.scored}{share}"
@@ -120,4 +125,4 @@ def _reasons(found: Mapping[str, Sequence[str]]) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return "; ".join(f"{name}: {count}" for name, count in counts.items()) or "none"
+    return "; ".join(f"{name}: {count}" for name, count in counts.items())

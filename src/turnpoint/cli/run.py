@@ -152,7 +152,7 @@ def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
         say("    done before")
         return
     done.unlink(missing_ok=True)
-    words = [verb, "--config", str(folder.with_name(f"{folder.name}.yaml"))]
+    words = [*verb.split(), "--config", str(folder.with_name(f"{folder.name}.yaml"))]
     checkpoint = last_checkpoint(str(folder)) if _says(begun, mark) else None
     if checkpoint is not None:
         say(f"    was interrupted: goes on from {checkpoint.name}, its last complete checkpoint")

@@ -22,7 +22,7 @@ def rare(dialogues: Sequence[Judged], offer_tools: bool) -> Finding | None:
     return over_all(
         Severity.WARNING,
         f"decisions that are less than {_RARE:.0%} of {total} turns: {_listed(found, counts)}",
-        sum(counts[kind] for kind in found),
+        len(found),
         f"add dialogues that teach {', '.join(found)}; what is rare is not learned",
     )
 
@@ -40,4 +40,4 @@ def only_rejected(chosen: Sequence[Judged], rejected: Sequence[Judged]) -> Findi
 
 
 def _listed(kinds: Sequence[Decision], counts: Counter[Decision]) -> str:
-    return ", ".join(f"{kind} {counts[kind]}" for kind in kinds)
+    return ", ".join(f"{kind} {counts[kind]}" if counts[kind] else f"no {kind}" for kind in kinds)

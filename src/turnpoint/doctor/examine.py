@@ -10,11 +10,13 @@ from turnpoint.doctor import (
     dialogues,
     grounding,
     pairs,
+    ratings,
     repetition,
     results,
     savings,
     templates,
     tokens,
+    written,
 )
 from turnpoint.doctor.finding import Finding, Place, Severity, over_rows, ranked
 from turnpoint.doctor.sides import Judgements, judge
@@ -27,6 +29,7 @@ OF_CHOSEN: tuple[Callable[[Sequence[Dialogue]], Finding | None], ...] = (
     dialogues.trailing_messages,
     dialogues.repeated_roles,
     dialogues.system_in_some,
+    written.calls_as_text,
     results.unanswered_calls,
     results.unpaired_results,
     results.empty_results,
@@ -41,6 +44,7 @@ OF_DIALOGUES: tuple[Callable[[Sequence[Dialogue]], Finding | None], ...] = (
     *OF_CHOSEN,
     dialogues.tools_never_called,
     dialogues.duplicated_dialogues,
+    ratings.lopsided,
 )
 OF_PAIRS: tuple[Callable[[Sequence[PreferencePair]], Finding | None], ...] = (
     pairs.equal_sides,

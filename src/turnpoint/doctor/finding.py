@@ -34,6 +34,8 @@ class Finding:
         rows: where the first of them are, with details.
         sources: file and line of every row it concerns, each once; none where it is about the data as a whole.
         mend: what to do about it.
+        advice: nothing is wrong: it says what could be better.
+        against: the other data set in which its rows stand; "" where it is about this one alone.
     """
 
     severity: Severity
@@ -42,9 +44,13 @@ class Finding:
     rows: tuple[str, ...]
     sources: tuple[str, ...] = ()
     mend: str
+    advice: bool = False
+    against: str = ""
 
     def share(self, total: int) -> float:
-        """Which part of `total` rows it concerns: all of them where it names none."""
+        """Which part of `total` rows it harms: all of them where it names none."""
+        if self.advice:
+            return 0.0
         return len(self.sources) / total if self.sources else 1.0
 
 
@@ -62,9 +68,9 @@ def over_rows(severity: Severity, title: str, places: Sequence[Place], mend: str
     )
 
 
-def over_all(severity: Severity, title: str, count: int, mend: str) -> Finding:
+def over_all(severity: Severity, title: str, count: int, mend: str, *, advice: bool = False) -> Finding:
     """A finding about the data as a whole."""
-    return Finding(severity=severity, title=title, count=count, rows=(), mend=mend)
+    return Finding(severity=severity, title=title, count=count, rows=(), mend=mend, advice=advice)
 
 
 def ranked(findings: Iterable[Finding], total: int) -> tuple[Finding, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.doctor.fates import Fate, fates
 from turnpoint.doctor.paths import query_types
+from turnpoint.doctor.ratings import ratings
 from turnpoint.doctor.savings import Saving, saving
 from turnpoint.doctor.scripts import scripts
 from turnpoint.doctor.sides import Judged, Judgements, Side, judge, side
@@ -15,6 +16,7 @@ from turnpoint.doctor.tokens import Tokenized
 from turnpoint.template import Overflow, Renderer
 
 NO_REQUEST = "no tool asked for"
+NO_TOOLS = "no tool offered"
 _STYLE, _STANDARD, _COMPLEX = 2_000, 5_000, 10_000  # pairs that experience asks for
 _ASKED = (
     "experience asks for 2-3 thousand pairs for a style, 5-10 thousand for a clear standard, more for a complex one"
@@ -49,7 +51,9 @@ class Overview:
     Attributes:
         rows: dialogues or pairs.
         format: name of their format.
-        query_types: requests of users by their type, those of pairs from the fork on; and rows that ask for no tool.
+        query_types: requests of users by their type, those of pairs from the fork on; and rows that ask for no tool, or
+            have none. Nothing where no row has tools.
+        ratings: rows by their rating; nothing where none is rated.
         scripts: rows by the script that most of their letters are of.
         experience: how the number of rows compares with what experience asks for.
         sides: the dialogues, or both sides of the pairs.
@@ -59,6 +63,7 @@ class Overview:
     rows: int
     format: str
     query_types: dict[str, int]
+    ratings: dict[str, int]
     scripts: dict[str, int]
     experience: str
     sides: tuple[Side, ...]
@@ -87,7 +92,8 @@ def overview(
     return Overview(
         rows=len(records),
         format=format,
-        query_types=_query_types(judgements.get("dialogue") or judgements.get("chosen", [])),
+        query_types=_query_types(records, judgements.get("dialogue") or judgements.get("chosen", [])),
+        ratings=ratings(records),
         scripts=scripts(records),
         experience=experience(records),
         sides=tuple(side(name, records, rows, tokenized) for name, rows in judgements.items()),
@@ -109,10 +115,13 @@ def experience(records: Sequence[Dialogue] | Sequence[PreferencePair]) -> str:
     return f"{count} pairs are {enough}: {_ASKED}"
 
 
-def _query_types(rows: Sequence[Judged]) -> dict[str, int]:
+def _query_types(records: Sequence[Dialogue | PreferencePair], rows: Sequence[Judged]) -> dict[str, int]:
+    if not any(record.tools for record in records):
+        return {}
     counts: Counter[str] = Counter()
-    for row in rows:
-        counts.update(query_types(row.decided, row.first_turn) or (NO_REQUEST,))
+    for record, row in zip(records, rows, strict=True):
+        asked = query_types(row.decided, row.first_turn) or (NO_REQUEST,)
+        counts.update(asked if record.tools else (NO_TOOLS,))
     return dict(sorted(counts.items()))
 
 

@@ -42,23 +42,30 @@ def query_types(decided: Sequence[Decision], first_turn: int = 0) -> tuple[Query
     return tuple(kind for settled, kind in found if settled >= first_turn)
 
 
-def path_of(record: Dialogue | PreferencePair, side: Sequence[Message], decided: Sequence[Decision]) -> str:
-    """The states that a dialogue goes through, or a side of a pair from where the user's request begins: `1-2-3-4-5`.
+def dialogue_path(dialogue: Dialogue, decided: Sequence[Decision]) -> str:
+    """The states that a dialogue goes through: `1-2-3-4-5`. `decided` is what each of its turns decides."""
+    return "-".join(_states(dialogue.messages, decided))
+
+
+def side_paths(pair: PreferencePair, chosen: Sequence[Decision], rejected: Sequence[Decision]) -> tuple[str, ...]:
+    """The states that each side of a pair goes through, chosen first, from where the user's request begins.
+
+    After an answer it begins at the fork, unless the chosen side answers on.
 
     Args:
-        record: the dialogue or the pair.
-        side: the messages of the side, those of the prompt first; all of a dialogue.
-        decided: what each of its turns decides.
+        pair: the pair.
+        chosen: what each turn of its chosen side decides, those of the prompt first.
+        rejected: likewise.
     """
-    path = _states(side, decided)
-    if isinstance(record, Dialogue):
-        return "-".join(path)
-    before = _states(record.prompt, decided)
-    if before[-1] == _COMPLETE and path[len(before) :][:1] == [_INITIAL] and len(path) > len(before) + 1:
-        start = len(before)  # a request of its own, after an answer
+    before = _states(pair.prompt, chosen)
+    shared = sum(message.role == "assistant" for message in pair.prompt)
+    if before[-1] == _COMPLETE and chosen[shared] is not Decision.COMPLETION:
+        sides = ((pair.chosen, chosen[shared:]), (pair.rejected, rejected[shared:]))
+        start = 0
     else:
+        sides = ((pair.prompt + pair.chosen, chosen), (pair.prompt + pair.rejected, rejected))
         start = len(before) - 1 - before[::-1].index(_INITIAL)
-    return "-".join(path[start:])
+    return tuple("-".join(_states(side, decided)[start:]) for side, decided in sides)
 
 
 def _states(messages: Sequence[Message], decided: Sequence[Decision]) -> list[str]:

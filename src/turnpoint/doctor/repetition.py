@@ -2,12 +2,21 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from turnpoint.dialogue import Dialogue, Message, PreferencePair
 from turnpoint.doctor.dialogues import said, ways
 from turnpoint.doctor.finding import Finding, Place, Severity, over_rows
 from turnpoint.doctor.likeness import NEAR, Text, Texts, near_repeats, pieces_of
+
+_NEARLY = f"rows with at least {NEAR:.0%} of their text in common with one of {{}}"
+_LEAKS = {  # from the surest to the least; {} is the other data set
+    "rows that stand in {} as well": Severity.ERROR,
+    "rows whose prompt stands in {} as well": Severity.WARNING,
+    "rows of a dialogue that opens as one of {}": Severity.WARNING,
+    _NEARLY: Severity.WARNING,
+}
 
 
 class Digests(NamedTuple):
@@ -34,12 +43,14 @@ class Held(NamedTuple):
         name: how findings call it.
         wholes: digest of a dialogue, or of either side of a pair -> where it is.
         openings: digest of the messages before an assistant message -> where they are.
+        keys: how a dialogue opens, or the one that a pair was made of (`key`) -> where it is.
         texts: to find what is nearly the same.
     """
 
     name: str
     wholes: dict[bytes, str]
     openings: dict[bytes, str]
+    keys: dict[str, str]
     texts: Texts
 
 
@@ -55,8 +66,9 @@ def near_duplicates(records: Iterable[Dialogue | PreferencePair]) -> Finding | N
 
 def held(name: str, records: Iterable[Dialogue | PreferencePair]) -> Held:
     """What a data set holds."""
-    found = Held(name, {}, {}, Texts())
+    found = Held(name, {}, {}, {}, Texts())
     for record in records:
+        found.keys.setdefault(record.key, record.source)
         for messages in ways(record):
             digests = digests_of(messages)
             found.wholes.setdefault(digests.whole, record.source)
@@ -68,33 +80,34 @@ def held(name: str, records: Iterable[Dialogue | PreferencePair]) -> Held:
 
 
 def leaks(records: Iterable[Dialogue | PreferencePair], other: Held) -> tuple[Finding, ...]:
-    """Rows that stand in another data set as well: as a whole, with their prompt, or nearly. Each is named once."""
-    whole: list[Place] = []
-    prompt: list[Place] = []
-    near: list[Place] = []
+    """Rows that stand in another data set as well: whole, with their prompt, by how they open, or nearly.
+
+    Each is named once, by the first of these.
+    """
+    places: dict[str, list[Place]] = {title: [] for title in _LEAKS}
     for record in records:
-        way = ways(record)[0]
-        digests = digests_of(way)
-        asked = digests_of(record.prompt).whole if isinstance(record, PreferencePair) else digests.asked
-        text = Text(record.source, _told(way))
-        if (source := other.wholes.get(digests.whole)) is not None:
-            whole.append(Place(record.source, f" (as {source})"))
-        elif (source := other.openings.get(asked)) is not None:
-            prompt.append(Place(record.source, f" (as {source})"))
-        elif like := other.texts.like(text, pieces_of(text.text)):
-            near.append(Place(record.source, f" ({like.likeness:.0%} as {like.source})"))
+        if found := _leak(record, other):
+            title, detail = found
+            places[title].append(Place(record.source, detail))
     mend = f"take them out of one of the two; what is measured on {other.name} was seen in training otherwise"
-    found = (
-        over_rows(Severity.ERROR, f"rows that stand in {other.name} as well", whole, mend),
-        over_rows(Severity.WARNING, f"rows whose prompt stands in {other.name} as well", prompt, mend),
-        over_rows(
-            Severity.WARNING,
-            f"rows with at least {NEAR:.0%} of their text in common with one of {other.name}",
-            near,
-            mend,
-        ),
+    findings = (
+        over_rows(severity, title.format(other.name), places[title], mend) for title, severity in _LEAKS.items()
     )
-    return tuple(finding for finding in found if finding)
+    return tuple(replace(finding, against=other.name) for finding in findings if finding)
+
+
+def _leak(record: Dialogue | PreferencePair, other: Held) -> tuple[str, str] | None:
+    """The title of `_LEAKS` that tells best how a record stands in another data set, and as which row there."""
+    way = ways(record)[0]
+    digests = digests_of(way)
+    asked = digests_of(record.prompt).whole if isinstance(record, PreferencePair) else digests.asked
+    sources = other.wholes.get(digests.whole), other.openings.get(asked), other.keys.get(record.key)
+    for title, source in zip(_LEAKS, sources, strict=False):
+        if source is not None:
+            return title, f" (as {source})"
+    text = Text(record.source, _told(way))
+    like = other.texts.like(text, pieces_of(text.text))
+    return (_NEARLY, f" ({like.likeness:.0%} as {like.source})") if like else None
 
 
 def digests_of(messages: Sequence[Message]) -> Digests:

@@ -64,6 +64,7 @@ def grouping_pays(found: Saving) -> Finding | None:
         f" {found.by_dialogue} with all pairs of a dialogue in one tree ({found.speed_up_by_dialogue:.2f} times fewer)",
         found.plain - found.by_dialogue,
         "set group_by to dialogue; steps then hold pairs that are alike, so compare what is learnt",
+        advice=True,
     )
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from turnpoint.dialogue import Decision, Dialogue, PreferencePair, decisions
-from turnpoint.doctor.dialogues import ways
 from turnpoint.doctor.pairs import side_decisions
-from turnpoint.doctor.paths import path_of
+from turnpoint.doctor.paths import dialogue_path, side_paths
 from turnpoint.doctor.spread import Spread, spread
 from turnpoint.doctor.tokens import Tokenized
 from turnpoint.progress import with_progress
@@ -86,13 +85,14 @@ def judge(records: Sequence[Dialogue] | Sequence[PreferencePair]) -> Judgements:
 
 def _judged(record: Dialogue | PreferencePair) -> dict[SideName, Judged]:
     if isinstance(record, Dialogue):
-        decided = decisions(record)
-        return {"dialogue": Judged(record.source, decided, 0, path_of(record, record.messages, decided))}
+        every = decisions(record)
+        return {"dialogue": Judged(record.source, every, 0, dialogue_path(record, every))}
     shared = sum(message.role == "assistant" for message in record.prompt)
     chosen, rejected = (side_decisions(record, name) for name in _SIDES)
+    decided = chosen, chosen[:shared] + rejected[shared:]
     return {
-        name: Judged(record.source, each, shared, path_of(record, way, each))
-        for name, way, each in zip(_SIDES, ways(record), (chosen, chosen[:shared] + rejected[shared:]), strict=True)
+        name: Judged(record.source, each, shared, path)
+        for name, each, path in zip(_SIDES, decided, side_paths(record, *decided), strict=True)
     }
 
 

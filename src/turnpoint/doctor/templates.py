@@ -12,7 +12,7 @@ from turnpoint.doctor.dialogues import ways
 from turnpoint.doctor.finding import Finding, Place, Severity, over_all, over_rows
 from turnpoint.doctor.tokens import Row, Tokenized
 from turnpoint.errors import TemplateError
-from turnpoint.template import Renderer, TokenizedDialogue
+from turnpoint.template import Renderer, TokenizedDialogue, Turn
 
 _WORD = "turnpointprobe"
 _ASKS = Message(role="user", content="hello")
@@ -123,6 +123,22 @@ def reasoning_left_out(tokenized: Tokenized, tokenizer: PreTrainedTokenizerBase)
     )
 
 
+def thought(message: Message) -> str:
+    """The reasoning of a message, kept apart or written in its content, "" where there is none."""
+    if message.reasoning:
+        return message.reasoning.strip()
+    written = _THOUGHT.search(message.content or "")
+    return written[1].strip() if written else ""
+
+
+def keeps_thought(
+    message: Message, sequence: TokenizedDialogue, turn: Turn, tokenizer: PreTrainedTokenizerBase
+) -> bool:
+    """Whether the chat template wrote the reasoning of a message into its turn; True where there is none."""
+    told = thought(message)
+    return not told or told in tokenizer.decode(sequence.input_ids[turn.start : turn.end])
+
+
 def double_start(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase) -> Finding | None:
     """Rows that begin with the token of the beginning twice."""
     twice = [tokenizer.bos_token_id] * 2
@@ -154,19 +170,10 @@ def without_end(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, ends: S
 def _leaves_out(
     messages: Sequence[Message], sequence: TokenizedDialogue, first_turn: int, tokenizer: PreTrainedTokenizerBase
 ) -> bool:
-    for turn in sequence.turns[first_turn:]:
-        thought = _thought(messages[turn.message])
-        if turn.train and thought and thought not in tokenizer.decode(sequence.input_ids[turn.start : turn.end]):
-            return True
-    return False
-
-
-def _thought(message: Message) -> str:
-    """The reasoning of a message, kept apart or written in its content, "" where there is none."""
-    if message.reasoning:
-        return message.reasoning.strip()
-    written = _THOUGHT.search(message.content or "")
-    return written[1].strip() if written else ""
+    return any(
+        turn.train and not keeps_thought(messages[turn.message], sequence, turn, tokenizer)
+        for turn in sequence.turns[first_turn:]
+    )
 
 
 def _all_end(row: Row, tokenizer: PreTrainedTokenizerBase, markers: tuple[str, ...]) -> bool:

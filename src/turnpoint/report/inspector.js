@@ -168,11 +168,19 @@ function withImages(text, images) {
   });
 }
 
+/** What the assistant thought before it spoke, folded, with what `told` says of it; null where it did not. */
+function reasoning(shown, told) {
+  if (!shown.reasoning) return null;
+  const said = element("div", "said", shown.reasoning);
+  said.dir = "auto";
+  return element("details", "reasoning", element("summary", "", "reasoning, ", told), said);
+}
+
 function message(shown) {
   const who = element("div", "who", element("b", "", shown.role), shown.name ?? "");
   const said = element("div", "said", ...withImages(shown.text, shown.images));
   said.dir = "auto";
-  const made = element("div", `message ${shown.role}`, who, said);
+  const made = element("div", `message ${shown.role}`, who, reasoning(shown, "not scored"), said);
   if (shown.text.length > LONG) {
     const more = element("button", "more", "show all");
     made.classList.add("clamped");
@@ -184,9 +192,10 @@ function message(shown) {
   return made;
 }
 
-function turn(row, sides, i) {
-  const { start, end, decision, tokens: count } = row.turns[sides[0]][i];
+function turn(row, sides, i, said) {
+  const { start, end, decision, tokens: count, leftOut } = row.turns[sides[0]][i];
   const numbered = element("span", "number");
+  const told = element("span");
   const weights = element("span", "weights");
   const who = element(
     "div",
@@ -201,11 +210,13 @@ function turn(row, sides, i) {
     "div",
     "turn",
     who,
+    reasoning(said, told),
     element("div", "tokens", tokens(row, sides[0], start, end, sides.length === 1)),
   );
   weigh(row, sides, i, made, (place, shown) => {
     numbered.textContent = place === null ? "not scored" : `t = ${place.t} of T = ${place.of}`;
     weights.replaceChildren(...shown);
+    told.textContent = leftOut ? "left out by the chat template" : place === null ? "not scored" : "scored";
   });
   return made;
 }
@@ -214,7 +225,7 @@ function turn(row, sides, i) {
 function messages(row, sides, numbers, first) {
   return numbers.map((each, i) => {
     const found = row.refused ? -1 : row.turns[sides[0]].findIndex((turn) => turn.message === first + i);
-    return found < 0 ? message(data.messages[each]) : turn(row, sides, found);
+    return found < 0 ? message(data.messages[each]) : turn(row, sides, found, data.messages[each]);
   });
 }
 
@@ -425,7 +436,9 @@ const haystacks = [];
 function haystack(i) {
   if (haystacks[i] === undefined) {
     const row = data.rows[i];
-    const said = [...row.prompt, ...row.sides.flat()].map((each) => data.messages[each].text);
+    const said = [...row.prompt, ...row.sides.flat()].flatMap((each) => {
+      return [data.messages[each].text, data.messages[each].reasoning ?? ""];
+    });
     const offered = row.tools.map((each) => Object.values(data.tools[each]).join("\n"));
     haystacks[i] = [row.source, row.kind, row.refused, ...Object.values(row.facts ?? {}), ...said, ...offered]
       .join("\n")

@@ -20,8 +20,10 @@ from transformers import PreTrainedTokenizerBase
 
 from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, Tool, decisions
 from turnpoint.doctor import Finding, Row
+from turnpoint.doctor.dialogues import ways
 from turnpoint.doctor.finding import Place
 from turnpoint.doctor.pairs import first_decision
+from turnpoint.doctor.templates import keeps_thought, thought
 from turnpoint.doctor.tokens import Tokenized
 from turnpoint.objectives.reductions import REDUCTIONS, Turns, turn_weights
 from turnpoint.report.pieces import Pieces
@@ -94,7 +96,8 @@ def _data(
 ) -> dict[str, Any]:
     tools, messages, pieces = _Shared(), _Shared(), Pieces(tokenizer)
     shown = [
-        _record(record, tools, messages) | (_tokens(record, row, pieces) if isinstance(row, Row) else _refused(row))
+        _record(record, tools, messages)
+        | (_tokens(record, row, pieces, tokenizer) if isinstance(row, Row) else _refused(row))
         for record, row in zip(records, _in_order(records, tokenized), strict=True)
     ]
     counts = {count for row in tokenized.rows if len(row.sequences) == 2 for count in _turn_counts(row)}
@@ -168,18 +171,23 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """A message for reading: its calls as text, its images by name."""
+    """A message for reading: its calls as text, its images by name, its reasoning apart."""
     calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
     shown = {"role": message.role, "text": "\n".join([*([message.content] if message.content else []), *calls])}
     images = [image.file or "image" for image in message.images]
-    return shown | ({"name": message.name} if message.name else {}) | ({"images": images} if images else {})
+    beside = {"name": message.name, "images": images, "reasoning": _reasoning(message)}
+    return shown | {name: value for name, value in beside.items() if value}
+
+
+def _reasoning(message: Message) -> str:
+    return thought(message) if message.role == "assistant" else ""
 
 
 def _refused(place: Place) -> dict[str, Any]:
     return {"refused": place.source + place.detail}
 
 
-def _tokens(record: Record, row: Row, pieces: Pieces) -> dict[str, Any]:
+def _tokens(record: Record, row: Row, pieces: Pieces, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """The tokens of a row as pieces: those that its sides share, once, then those of each side after the fork."""
     cut = [pieces.numbers(each.input_ids, _edges(each)) for each in row.sequences]
     shared = _common(*cut)
@@ -190,8 +198,8 @@ def _tokens(record: Record, row: Row, pieces: Pieces) -> dict[str, Any]:
         "lengths": [len(sequence.input_ids) for sequence in row.sequences],
         "pieces": [cut[0][:shared], *(each[shared:] for each in cut)],
         "turns": [
-            _turns(sequence, pieces.starts(numbers), side)
-            for sequence, numbers, side in zip(row.sequences, cut, decided, strict=True)
+            _turns(sequence, pieces.starts(numbers), side, _left_out(way, sequence, tokenizer))
+            for way, sequence, numbers, side in zip(ways(record), row.sequences, cut, decided, strict=True)
         ],
     }
 
@@ -207,13 +215,16 @@ def _common(*sequences: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*sequences, strict=False)))
 
 
-def _turns(sequence: TokenizedDialogue, starts: Sequence[int], decided: Sequence[Decision]) -> list[dict[str, Any]]:
+def _turns(
+    sequence: TokenizedDialogue, starts: Sequence[int], decided: Sequence[Decision], left_out: Sequence[bool]
+) -> list[dict[str, Any]]:
     """The turns of a sequence, with ranges of pieces.
 
     Args:
         sequence: with ranges of tokens.
         starts: of each of its pieces the index of its first token, and the number of tokens of all.
         decided: the decision of each turn.
+        left_out: whether the chat template leaves out the reasoning of each turn.
     """
     return [
         {
@@ -223,9 +234,17 @@ def _turns(sequence: TokenizedDialogue, starts: Sequence[int], decided: Sequence
             "decision": decision,
             "tokens": turn.end - turn.start,
             "scored": _scored(turn),
+            "leftOut": unread,
         }
-        for turn, decision in zip(sequence.turns, decided, strict=True)
+        for turn, decision, unread in zip(sequence.turns, decided, left_out, strict=True)
     ]
+
+
+def _left_out(
+    messages: Sequence[Message], sequence: TokenizedDialogue, tokenizer: PreTrainedTokenizerBase
+) -> list[bool]:
+    """Whether the chat template leaves out what the assistant thought, of each turn."""
+    return [not keeps_thought(messages[turn.message], sequence, turn, tokenizer) for turn in sequence.turns]
 
 
 def _decisions(record: Record, shared_turns: int) -> list[list[Decision]]:

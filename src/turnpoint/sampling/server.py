@@ -36,17 +36,27 @@ class ChatServer:
             raise ConfigError(f"server: must be an address such as http://localhost:8000/v1 (got {url!r})") from error
 
     def reply(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """What the model writes after `messages`, in OpenAI's form.
+        """The text that the model writes after `messages`, in OpenAI's form. Errors of `choice`."""
+        return self.choice(messages)["message"].get("content") or ""
+
+    def choice(self, messages: Sequence[Mapping[str, Any]], **settings: Any) -> dict[str, Any]:
+        """What the model does after `messages`: `message` and `finish_reason` in OpenAI's form.
+
+        Args:
+            messages: in OpenAI's form.
+            settings: further fields of this request, such as tools and seed.
 
         Raises:
             ConfigError: the server cannot be reached, refuses the request, or answers in another form.
         """
-        body = {"model": self._model, "messages": list(messages), **self._settings}
-        answer = self._posted(body)
+        answer = self._posted({"model": self._model, "messages": list(messages), **self._settings, **settings})
         try:
-            return answer.json()["choices"][0]["message"]["content"] or ""
-        except (ValueError, LookupError, TypeError) as error:
+            choice = answer.json()["choices"][0]
+            if not isinstance(choice["message"].get("content"), str | None):
+                raise TypeError
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(f"server {answer.url}: answers in no form of OpenAI's ({answer.text:.200})") from error
+        return dict(choice)
 
     def _posted(self, body: Mapping[str, Any]) -> httpx.Response:
         url = self._client.base_url

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Literal
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
@@ -28,12 +27,6 @@ _LONGEST = 256  # tokens of what a model words
 class PairsOptions(OutputOptions):
     """What to build."""
 
-    what: Literal["trajectories"] = field(
-        metadata={
-            "help": "trajectories: every row of DiaTool-DPO's table, both sides as whole ways through the states of a"
-            " dialogue"
-        }
-    )
     output: str = field(metadata={"help": "JSONL file to write the pairs to"})
     easy: int | None = field(default=None, metadata={"help": "pairs of the easy set; null with no other size: all"})
     hard: int | None = field(default=None, metadata={"help": "pairs of the hard set; likewise"})
@@ -73,13 +66,14 @@ class WriterOptions:
 
 
 VERB = Verb(
-    name="pairs",
+    name="pairs trajectories",
     about=(
-        "Preference pairs out of complete tool dialogues. Every text is checked, whoever wrote it; what breaks a rule"
-        " is left out and counted."
+        "Preference pairs out of complete tool dialogues: every row of DiaTool-DPO's table, both sides as whole ways"
+        " through the states of a dialogue. Every text is checked, whoever wrote it; what breaks a rule is left out and"
+        " counted."
     ),
     groups={"Pairs": PairsOptions, "Writer": WriterOptions, "Data": DataOptions},
-    positional=("what", "dataset"),
+    positional=("dataset",),
 )
 
 

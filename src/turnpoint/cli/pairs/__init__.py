@@ -1,0 +1,1 @@
+"""`turnpoint pairs ...`: one module for each way to make pairs."""
