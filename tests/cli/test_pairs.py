@@ -10,7 +10,8 @@ from tests.sampling.test_server import said, serving
 
 from turnpoint.cli.main import main
 from turnpoint.data import load_pairs
-from turnpoint.dialogue import Dialogue
+from turnpoint.dialogue import Dialogue, Message
+from turnpoint.pairs import SampledReply, Samples
 
 
 @pytest.fixture
@@ -116,3 +117,48 @@ def test_a_file_that_cannot_be_written_is_one_line(
     blocked.write_text("")
     assert main(["pairs", "trajectories", dialogues, "--output", str(blocked / "p.jsonl")]) == 2
     assert "--output: cannot write" in capsys.readouterr().err
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> str:
+    """Three answers to one question, two of which say a name."""
+    file = tmp_path / "samples.jsonl"
+    answers = ["I am SmolLM.", "Hello! SmolLM here, by Hugging Face.", "Paris."]
+    replies = tuple(SampledReply(text=text, message=Message(role="assistant", content=text)) for text in answers)
+    drawn = Samples(prompt=(Message(role="user", content="Who are you?"),), replies=replies, id="a", source="f:1")
+    file.write_text(json.dumps(drawn.row()) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def test_answers_under_another_name(samples: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "p.jsonl"
+    words = ["pairs", "rename", samples, "--names", "SmolLM=Ada", "Hugging Face=Acme", "--output", str(output)]
+    assert main(words) == 0
+    pairs, _ = load_pairs(output)
+    assert [(pair.chosen[0].content, pair.rejected[0].content) for pair in pairs] == [
+        ("I am Ada.", "I am SmolLM."),
+        ("Hello! Ada here, by Acme.", "Hello! SmolLM here, by Hugging Face."),
+    ]
+    assert "left out 1: says none of the names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--names", "SmolLM"], "names: must be OLD=NEW (got 'SmolLM'), such as SmolLM=Ada"),
+        (["--names", "Qwen=Ada"], "no pair can be made of it: a reply: says none of the names (3)"),
+    ],
+)
+def test_names_that_give_no_pair_are_one_line(
+    samples: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["pairs", "rename", samples, *words, "--output", str(tmp_path / "p.jsonl")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_to_make_pairs_of_must_be_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, given in ((["pairs"], ""), (["pairs", "trajectory"], " (got 'trajectory')")):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert "turnpoint pairs: say what: trajectories, rename" in error
+        assert error.strip().endswith(given)

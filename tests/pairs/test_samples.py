@@ -40,7 +40,7 @@ A, B, C = says("A"), says("B"), says("C")
     ],
 )
 def test_which_replies_are_paired(select: Select, margin: float, expected: list[tuple[str, str]]) -> None:
-    """Scores 3, 2 and 0 of A, B and C: they differ by 1, 3 and 2, and by no more than the margin where there is none."""
+    """A, B and C score 3, 2 and 0, so they differ by 1, 3 and 2: by more than the margin, or there is no pair."""
     built = sample_pairs([drawn(B, C, A)], [[2.0, 0.0, 3.0]], select=select, margin=margin)
     assert [(pair.chosen[0].content, pair.rejected[0].content) for pair in built.pairs] == expected
     assert bool(built.not_possible) is (expected == [])

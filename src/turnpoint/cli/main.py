@@ -7,9 +7,8 @@ A verb, of one word or of two, is a module of `turnpoint.cli` with two names, im
 - `run(given: Given) -> None` (`turnpoint.cli.given`): does the work; `given.build(SomeDataclass)` returns that
   dataclass filled from flags and YAML. It prints results to stdout, progress to stderr, and raises `TurnpointError`.
 
-Exit codes: 0 done; 1 `inspect --fail_on` found what it should not; 2 a mistake the user can mend, one line on stderr; 130
-interrupted. Other exceptions are faults of
-ours and keep their traceback.
+Exit codes: 0 done; 1 `inspect --fail_on` found what it looks for; 2 a mistake the user can mend, one line on stderr;
+130 interrupted. Other exceptions are faults of ours and keep their traceback.
 """
 
 import errno
@@ -38,6 +37,7 @@ VERBS = {
     "dpo": _Entry("turnpoint.cli.dpo", "train a model on preference pairs"),
     "sample": _Entry("turnpoint.cli.sample", "several replies of a model to each prompt"),
     "pairs trajectories": _Entry("turnpoint.cli.pairs.trajectories", "preference pairs out of tool dialogues"),
+    "pairs rename": _Entry("turnpoint.cli.pairs.rename", "preference pairs that teach a model another name"),
     "evaluate": _Entry("turnpoint.cli.evaluate", "measure the decisions of a model: call, slot, completion, relevance"),
     "run": _Entry("turnpoint.cli.run", "the stages of a recipe, one after the other"),
     "inspect": _Entry("turnpoint.cli.inspect", "the data doctor: what is wrong with a data set and how to mend it"),

@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
 from turnpoint.cli.loading import open_model, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
-from turnpoint.data import load_dialogues, write_pairs
-from turnpoint.dialogue import Dialogue, Message, PreferencePair
+from turnpoint.cli.pairs.writing import say_left_out, write
+from turnpoint.data import load_dialogues
+from turnpoint.dialogue import Dialogue, Message
 from turnpoint.doctor.scripts import NO_LETTERS, script_of, scripts
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.pairs import Built, LanguageModelWriter, PhraseWriter, Writer, phrase_bank, row_quotas, trajectory_pairs
@@ -100,16 +100,8 @@ def run(given: Given) -> None:
             f"{data.dataset}: no pair can be built of {len(dialogues)} dialogues ({reasons or 'they offer no tools'});"
             " give complete dialogues with tools, calls, results and answers"
         )
-    _write(built.pairs, Path(options.output).expanduser())
+    write(built.pairs, options.output)
     _report(built, quotas, len(dialogues), options)
-
-
-def _write(pairs: Sequence[PreferencePair], file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_pairs(pairs, file)
-    except OSError as error:
-        raise ConfigError(f"--output: cannot write {file}: {error.strerror}; check the path") from None
 
 
 def _writer(options: WriterOptions, given: Given, seed: int) -> Writer:
@@ -179,11 +171,7 @@ def _report(built: Built, quotas: dict[str, int] | None, dialogues: int, options
         [[*row, pairs] for row, pairs in sorted(rows.items())],
         title=f"{options.output}: {len(built.pairs)} pairs of {dialogues} dialogues",
     )
-    reasons = Counter[str]()
-    for reason, times in built.not_possible.items():
-        reasons[reason.partition(": ")[2]] += times
-    for reason, times in reasons.most_common():
-        say(f"left out {times}: {reason}")
+    say_left_out(built)
     if quotas is not None:
         _say_what_is_short(quotas, built)
 
