@@ -215,7 +215,7 @@ def test_missing_files_beside_the_data(run: Run, rows: Rows, model: str, tmp_pat
     [
         ("[{]", ":1: not JSON: "),
         ("[5]", "[0]: a tool must be an object with name and parameters (got 5)"),
-        ('[{"description": "no name"}]', "[0]: name: Field required"),
+        ('[{"description": "no name"}]', "[0]: name: is missing; give it"),
     ],
 )
 def test_a_broken_file_of_tools(run: Run, tmp_path: Path, model: str, text: str, line: str) -> None:

@@ -169,13 +169,13 @@ def test_numbers_of_a_recipe_are_read_as_on_the_command_line(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sft": None}, "sft: Field required"),
-        ({"reward": {"settings": {}}}, "reward: Extra inputs are not permitted"),
-        ({"sft": {"dialogues": "many"}}, "sft.dialogues: Input should be a valid integer (got 'many')"),
-        ({"sft": {"dialogues": 0}}, "sft.dialogues: Input should be greater than 0 (got 0)"),
-        ({"sft": {"dialoges": 3}}, "sft.dialoges: Extra inputs are not permitted (got 3)"),
+        ({"sft": None}, "sft: is missing; give it"),
+        ({"reward": {"settings": {}}}, "reward: is a key that has no place here; leave it out"),
+        ({"sft": {"dialogues": "many"}}, "sft.dialogues: must be a whole number (got 'many')"),
+        ({"sft": {"dialogues": 0}}, "sft.dialogues: must be above 0 (got 0)"),
+        ({"sft": {"dialoges": 3}}, "sft.dialoges: is a key that has no place here; leave it out (got 3)"),
         ({"pairs": {"rows": {"repeated cal": 1}}}, "pairs.rows: unknown row 'repeated cal'; use some of"),
-        ({"evaluation": {"per_kind": None}}, "evaluation.per_kind: Input should be a valid integer (got None)"),
+        ({"evaluation": {"per_kind": None}}, "evaluation.per_kind: must be a whole number (got None)"),
         (
             {"dpo": {"settings": {"reductoin": "sum"}}},
             "dpo.settings: reductoin: unknown for `turnpoint demo`; did you mean 'reduction'?",

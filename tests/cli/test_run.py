@@ -131,7 +131,7 @@ def test_a_checkpoint_of_other_options_is_not_gone_on_from(run: Run, rows: Rows,
             {"stages": {"first": {"run": "dbo"}}},
             "error: stages.first.run: must be a verb of turnpoint (got 'dbo'); did you mean 'dpo'?",
         ),
-        ({"stage": {}}, "stage: Extra inputs are not permitted"),
+        ({"stage": {}}, "stage: is a key that has no place here; leave it out"),
         (
             {"stages": {"first": {"run": "dpo"}, "second": {"run": "dpo", "bta": 1}}},
             "recipe.yaml: stages.second: bta: unknown for `turnpoint dpo`; did you mean 'beta'?",

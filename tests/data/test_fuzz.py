@@ -38,6 +38,13 @@ WEATHER = {
 TOOLS = [{"type": "function", "function": WEATHER}]
 SIDE = json.dumps({"tools": TOOLS, "messages": [USER, ANSWER]})
 TURN = {"query": [USER], "ground_truth": ANSWER, "type_of_output": "slot", "acceptable_arguments": None}
+WRITTEN = [
+    {"from": "system", "value": f"Use <tools>{json.dumps(TOOLS)}</tools>"},
+    {"from": "human", "value": "Weather?"},
+    {"from": "gpt", "value": '<tool_call>{"name": "weather", "arguments": {"city": "Oslo"}}</tool_call>'},
+    {"from": "tool", "value": "<tool_response>sun</tool_response>"},
+    {"from": "gpt", "value": "Sunny."},
+]
 SHAREGPT = [
     {"from": "human", "value": "Weather?"},
     {"from": "function_call", "value": '{"name": "weather", "arguments": {"city": "Oslo"}}'},
@@ -62,6 +69,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "hh-rlhf": TEXTS | {"prompt": "Human: x"},
     "diatool": {"chosen": SIDE, "rejected": SIDE.replace("Sunny", "Rain")},
     "chat-preference": {"prompt": "a", "chosen": "b", "rejected": "c"},
+    "orca-preference": {"system": "s", "question": "a", "chosen": "b", "rejected": "c"},
     "preference": {
         "prompt": [USER],
         "chosen": [CALLING, RESULT, ANSWER],
@@ -78,6 +86,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "tools": [json.dumps(WEATHER)],
         "chosen_response": ANSWER,
         "rejected_response": CALLING,
+    },
+    "swift-preference": {"messages": [USER, ANSWER], "rejected_response": "Rain.", "tools": json.dumps(TOOLS)},
+    "openai-preference": {
+        "input": {"messages": [USER], "tools": TOOLS, "parallel_tool_calls": True},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [CALLING],
     },
     "when2call": {
         "uuid": "u",
@@ -117,6 +131,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "score_1": 0.0,
     },
     "shp": {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1},
+    "xlam": {
+        "id": 0,
+        "query": "Weather?",
+        "tools": [{"name": "weather", "parameters": {"city": {"type": "str, optional", "default": "Oslo"}}}],
+        "answers": [{"name": "weather", "arguments": {"city": "Oslo"}}],
+    },
+    "glaive": {
+        "system": f"SYSTEM: Functions: {json.dumps(WEATHER)}",
+        "chat": """USER: Weather?\n\n\nASSISTANT: <functioncall> {"name": "weather", "arguments": '{"city": "Oslo"}'}"""
+        " <|endoftext|>\n\n\nFUNCTION RESPONSE: sun\n\n\nASSISTANT: Sunny. <|endoftext|>",
+    },
     "openai": {
         "messages": [USER, CALLING, RESULT, ANSWER],
         "tools": TOOLS,
@@ -130,14 +155,23 @@ ROWS: dict[str, dict[str, Any]] = {
     "text": {"text": "a", "id": 1},
 }
 
+ALL = [
+    *ROWS.items(),
+    ("sharegpt", {"conversations": WRITTEN}),
+    ("preference", {"messages": [USER], "chosen": [ANSWER], "rejected": "Rain."}),
+    ("swift-preference", {"messages": [USER, ANSWER], "rejected_messages": [USER, CALLING], "tools": TOOLS}),
+]
+"""Rows by format: one of each, and other forms of some."""
+
 _JUNK = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.sampled_from([10**400, -1, 1e308, float("nan"), float("inf"), "", "[", "{}", '{"a": 1}', "[{", "[[]]", "null"])
     | st.sampled_from(
-        ["\ud800", "\ufffc", "\x00", "<image>", "\n\nHuman:", "1" * 5000, "tool", "function_call", "image"]
+        ["\ud800", "\ufffc", "\x00", "<image>", "\n\nHuman:", "1" * 5000, "tool", "function_call", "image", "USER"]
     )
+    | st.sampled_from(["<tool_call>", "<tool_call>{'a': {1}}</tool_call>", "<tools>[1]</tools>", "List[int]", "List[("])
     | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -183,17 +217,17 @@ def test_every_format_is_fuzzed() -> None:
     assert [reader.format for reader in READERS] == list(ROWS)
 
 
-@pytest.mark.parametrize("format", ROWS)
-def test_the_row_itself_is_read(format: str) -> None:
-    row = {key: value for key, value in ROWS[format].items() if key != "images"}
+@pytest.mark.parametrize(("format", "row"), ALL)
+def test_the_row_itself_is_read(format: str, row: dict[str, Any]) -> None:
+    row = {key: value for key, value in row.items() if key != "images"}
     assert load([row], format=format).records
 
 
-@pytest.mark.parametrize("format", ROWS)
+@pytest.mark.parametrize(("format", "row"), ALL)
 @given(data=st.data())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_broken_row_is_read_or_refused(format: str, data: st.DataObject) -> None:
-    row = data.draw(_mutated(ROWS[format]))
+def test_a_broken_row_is_read_or_refused(format: str, row: dict[str, Any], data: st.DataObject) -> None:
+    row = data.draw(_mutated(row))
     for named in (format, None):
         try:
             loaded = load([row], format=named)

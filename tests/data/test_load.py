@@ -291,10 +291,11 @@ def test_an_unknown_format_names_the_formats(write: Write) -> None:
     with pytest.raises(ConfigError) as error:
         load(write(CHAT), format="chatml")
     assert str(error.value) == (
-        "format: unknown format 'chatml'; use one of alpaca-preference, hh-rlhf, diatool, chat-preference, preference,"
-        " llamafactory-preference, when2call-preference, when2call, bfcl, sgd, functionchat-dialog,"
-        " functionchat-decision, functionchat-call, webgpt, shp, openai, sharegpt, completion, vicuna, alpaca, text,"
-        " package.module:name for a reader of your own, or leave it out to have it recognised"
+        "format: unknown format 'chatml'; use one of alpaca-preference, hh-rlhf, diatool, chat-preference,"
+        " orca-preference, preference, llamafactory-preference, when2call-preference, swift-preference,"
+        " openai-preference, when2call, bfcl, sgd, functionchat-dialog, functionchat-decision, functionchat-call,"
+        " webgpt, shp, xlam, glaive, openai, sharegpt, completion, vicuna, alpaca, text, package.module:name for a"
+        " reader of your own, or leave it out to have it recognised"
     )
 
 

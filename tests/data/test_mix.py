@@ -67,6 +67,40 @@ def test_columns_are_renamed(write: Write, mix: Callable[..., Path]) -> None:
     assert notes == ()
 
 
+def test_a_column_that_no_row_has_is_refused(write: Write, mix: Callable[..., Path]) -> None:
+    """Though the rows can be read without it."""
+    file = write(PAIR, PAIR | {"note": 1}, name="a.jsonl")
+    expected = f"{file}: columns: there is no column 'sort' to read as 'kind'; found: prompt, chosen, rejected, note;"
+    for on_bad_rows in ("error", "drop"):
+        with pytest.raises(DataError) as error:
+            load(mix({"data": "a.jsonl", "columns": {"kind": "sort"}}), on_bad_rows=on_bad_rows)
+        assert str(error.value) == f"{expected} correct the name, or leave it out"
+
+
+@pytest.mark.parametrize("format", [{}, {"format": "preference"}])
+def test_a_column_that_is_needed_and_that_a_row_lacks(
+    write: Write, mix: Callable[..., Path], format: dict[str, str]
+) -> None:
+    write({"question": "2+2=", "good": "4", "bad": "5"}, name="a.jsonl")
+    columns = {"prompt": "question", "chosen": "godo", "rejected": "bad"}
+    expected = (
+        "a.jsonl:1: columns: there is no column 'godo' to read as 'chosen'; found: question, good, bad; correct the"
+        " name, or leave it out"
+    )
+    with pytest.raises(DataError) as error:
+        load(mix({"data": "a.jsonl", "columns": columns, **format}))
+    assert str(error.value) == expected
+    with pytest.raises(DataError, match="no column 'godo' to read as 'chosen'"):
+        load(mix({"data": "a.jsonl", "columns": columns, **format}), on_bad_rows="drop")
+
+
+def test_a_column_that_some_rows_lack_is_counted(write: Write, mix: Callable[..., Path]) -> None:
+    write(PAIR, PAIR | {"sort": "sums"}, PAIR, name="a.jsonl")
+    pairs, notes = load_pairs(mix({"data": "a.jsonl", "columns": {"kind": "sort"}}))
+    assert [pair.kind for pair in pairs] == ["", "sums", ""]
+    assert notes == ("found no column 'sort' to rename: 2 in 2 rows",)
+
+
 def test_half_of_the_rows_are_a_stable_half(write: Write, mix: Callable[..., Path]) -> None:
     """Of 400 rows between 160 and 240: four standard deviations of a fair coin."""
     write(*[CHAT] * 400, name="a.jsonl")

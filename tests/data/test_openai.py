@@ -191,7 +191,7 @@ NO_RESULT = "is a tool result without a call; it must follow the call it answers
     ("messages", "text"),
     [
         ([{"role": "narrator", "content": "x"}], "messages[0].role: unknown role; use system, user, assistant or tool"),
-        ([{"content": "x"}], "messages[0].role: Field required"),
+        ([{"content": "x"}], "messages[0].role: is missing; give it"),
         (["x"], "messages[0]: a message must be an object with role and content (got 'x')"),
         ([USER, {"role": "tool", "content": "x"}], f"messages[1] {NO_RESULT}"),
         (

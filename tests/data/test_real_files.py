@@ -5,11 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from turnpoint.data import load_dialogues, load_pairs
+from turnpoint.data import Source, load_dialogues, load_pairs
 from turnpoint.dialogue import Decision, ToolCall, decisions
 from turnpoint.errors import DataError
 
 FILES = Path(__file__).parent / "files"
+
+
+@pytest.mark.parametrize(
+    ("file", "format"),
+    [
+        ("glaive.json", "sharegpt"),
+        ("api_bank.jsonl", "openai"),
+        ("tau_bench.jsonl", "preference"),
+        ("bfcl/BFCL_v4_parallel.json", "bfcl"),
+        ("functionchat/FunctionChat-Dialog.jsonl", "functionchat-dialog"),
+    ],
+)
+def test_the_format_of_each_is_recognised(file: str, format: str) -> None:
+    assert Source(FILES / file).open().format == format
 
 
 def test_glaive() -> None:

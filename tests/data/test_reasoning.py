@@ -73,7 +73,7 @@ def test_whole_conversations_of_parts_are_a_pair() -> None:
         ),
         (
             {"role": "assistant", "content": "So.", "reasoning": ["Hm."]},
-            "messages[0].reasoning: Input should be a valid string (got ['Hm.'])",
+            "messages[0].reasoning: must be a string (got ['Hm.'])",
         ),
         (
             {"role": "assistant", "content": [{"type": "tool_call", "value": "weather()"}]},

@@ -91,13 +91,13 @@ def test_unknown_keys_are_dropped_and_counted() -> None:
         ),
         (
             [entry("human", "?"), entry("function_call", {"arguments": {}})],
-            "conversations[1].tool_calls[0].name: Field required",
+            "conversations[1].tool_calls[0].name: is missing; give it",
         ),
         (
             [entry("human", "?"), entry("observation", "x")],
             "messages[1] is a tool result without a call; it must follow the call it answers",
         ),
-        ([entry("human", 3)], "conversations[0].content: Input should be a valid string (got 3)"),
+        ([entry("human", 3)], "conversations[0].content: must be a string (got 3)"),
     ],
 )
 def test_each_fault_is_one_line_that_says_where(entries: list[Any], text: str) -> None:

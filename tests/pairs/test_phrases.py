@@ -157,9 +157,9 @@ def test_a_bank_of_your_own(tmp_path: Path) -> None:
     [
         (
             "tasks: verbs",
-            r"^phrases .*bank.yaml: tasks: Input should be 'verb' or 'quoted' \(got 'verbs'\); .*en.yaml is",
+            r"^phrases .*bank.yaml: tasks: must be 'verb' or 'quoted' \(got 'verbs'\); .*en.yaml is",
         ),
-        ("quastions: []", r"^phrases .*bank.yaml: quastions: Extra inputs are not permitted"),
+        ("quastions: []", r"^phrases .*bank.yaml: quastions: is a key that has no place here; leave it out"),
         ('questions: ["What {slot}?"]', r"questions: must hold \{slots\} \(got 'What \{slot\}\?'\)"),
         ('rejections: [""]', r"rejections: must hold \{task\} \(got ''\)"),
         ("offers: []", r"^phrases .*bank.yaml: offers: Tuple should have at least 1 item"),

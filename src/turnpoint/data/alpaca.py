@@ -11,7 +11,8 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.fields import rating, row_id
 from turnpoint.data.preference import build_pair
 from turnpoint.data.rated import only_last_turn
-from turnpoint.dialogue import Dialogue, Message, PreferencePair, parse
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 

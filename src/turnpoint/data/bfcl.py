@@ -12,7 +12,8 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.fields import row_id, tools
 from turnpoint.data.openai import read_messages
 from turnpoint.data.prepare import Beside
-from turnpoint.dialogue import Dialogue, Message, parse
+from turnpoint.dialogue import Dialogue, Message
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 

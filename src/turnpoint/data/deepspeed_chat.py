@@ -10,7 +10,8 @@ from typing import Any
 from turnpoint.data.changes import Changes
 from turnpoint.data.fields import row_id
 from turnpoint.data.preference import build_pair
-from turnpoint.dialogue import Dialogue, Message, PreferencePair, parse
+from turnpoint.dialogue import Dialogue, Message, PreferencePair
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 CLASSES: Mapping[str, str] = {

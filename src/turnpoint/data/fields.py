@@ -1,6 +1,7 @@
 """Fields that rows of several formats have in common."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from turnpoint.data.schemas import with_json_types
 from turnpoint.errors import DataError
 
 WEIGHT_KEYS = ("weight", "loss_weight")
+_DECODER = json.JSONDecoder()
+_NEXT = re.compile(r"\s*(?P<value>\S)")
 
 
 def row_id(row: Mapping[str, Any], where: str, key: str = "id") -> str:
@@ -54,6 +57,18 @@ def from_json(value: Any, where: str, field: str) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: {field}: a string here must be JSON: {_fault(error)} (got {value!r:.80})") from None
+
+
+def json_values(text: str) -> list[Any]:
+    """The values of JSON that stand one after the other in a text; none where anything else stands there."""
+    values, at = [], 0
+    try:
+        while found := _NEXT.match(text, at):
+            value, at = _DECODER.raw_decode(text, found.start("value"))
+            values.append(value)
+    except (ValueError, RecursionError):
+        return []
+    return values
 
 
 def _fault(error: Exception) -> str:

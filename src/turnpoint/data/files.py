@@ -28,7 +28,8 @@ def files_of(folder: Path, split: str, changes: Changes) -> list[Path]:
         DataError: there is no such file, or none of that split.
         ConfigError: no file is named for a split, and another than `train` is asked for.
     """
-    files = sorted(path for path in folder.iterdir() if container_of(path) is not None and path.is_file())
+    with readable(str(folder)):
+        files = sorted(path for path in folder.iterdir() if container_of(path) is not None and path.is_file())
     if not files:
         raise DataError(f"{folder}: this folder holds no .json, .jsonl, .csv, .tsv or .parquet file")
     splits = {path: split_of(path.name) for path in files}
@@ -82,9 +83,29 @@ def split_of(file_name: str) -> str | None:
     return _SPLIT_NAMES[word.group(1)] if word else None
 
 
+def path_of(name: str | Path) -> Path:
+    """The path that a name is, `~` and `~user` as their home folders.
+
+    Raises:
+        DataError: there is no such user, or no file can have the name.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()  # an error where no file can have the name
+    except RuntimeError:
+        user = Path(name).parts[0]
+        raise DataError(f"{name}: {user} is the home folder of no user here; give the whole path") from None
+    except OSError as error:
+        raise DataError(f"{name!s:.80}: cannot be looked for: {error.strerror}; give another path") from None
+    return path
+
+
 def nearest(path: Path) -> str:
     """A hint at the existing name nearest to a missing path; empty where none is near."""
     folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:  # no such folder, or none that may be listed
+        return ""
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
     return f"; did you mean {folder / near[0]}?" if near else ""

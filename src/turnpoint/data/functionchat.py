@@ -10,7 +10,8 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.fields import from_json, row_id, tools
 from turnpoint.data.openai import DECISIONS, read_message, read_messages
 from turnpoint.data.prepare import Part
-from turnpoint.dialogue import Decision, Dialogue, Message, parse
+from turnpoint.dialogue import Decision, Dialogue, Message
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 _ACCEPTABLE = "left 'acceptable_arguments' unread"
@@ -82,7 +83,8 @@ def read_call(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
     query, truth, offered = row["query"][0], row["ground_truth"][0], row["tools"][0]
     user = parse(Message, {"role": "user", "content": query.get("content")}, where, "query")
     call = from_json(truth.get("content"), where, "ground_truth.content")
-    accepted = [each for each in row.get("acceptable_arguments") or [] if isinstance(each, Mapping)]
+    listed = row.get("acceptable_arguments")
+    accepted = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
     of_query = [each for each in accepted if each.get("serial_num") == query.get("serial_num")]
     changes.add(_ACCEPTABLE, where, int(any(each.get("content") is not None for each in of_query)))
     turn = read_message({"role": "assistant", "tool_calls": [call]}, where, "ground_truth", changes)

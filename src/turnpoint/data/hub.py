@@ -7,6 +7,7 @@ from typing import Any
 from turnpoint.data.arrow import strip_none
 from turnpoint.data.changes import Changes
 from turnpoint.data.rows import Row
+from turnpoint.dialogue.faults import reason_of
 from turnpoint.errors import DataError
 from turnpoint.hub import reachable
 
@@ -28,10 +29,19 @@ def saved(folder: Path) -> bool:
 
 
 def saved_dataset(folder: Path) -> Any:
-    """The Dataset, or the mapping of splits to Datasets, that `save_to_disk` wrote."""
+    """The Dataset, or the mapping of splits to Datasets, that `save_to_disk` wrote.
+
+    Raises:
+        DataError: the folder is not whole; says why in one line.
+    """
     from datasets import load_from_disk
 
-    return load_from_disk(str(folder))
+    try:
+        return load_from_disk(str(folder))
+    except Exception as error:  # whatever reading its files runs into
+        raise DataError(
+            f"{folder}: what save_to_disk wrote cannot be read: {reason_of(error):.200}; write it anew"
+        ) from None
 
 
 def hub_dataset(name: str, split: str, hint: str = "", streaming: bool = False) -> Any:
@@ -55,8 +65,7 @@ def hub_dataset(name: str, split: str, hint: str = "", streaming: bool = False) 
     try:
         return datasets.load_dataset(path, configuration or None, split=split, streaming=streaming)
     except Exception as error:  # the library raises whatever its network layer and builders raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{missing} ({reason:.200}){hint}") from None
+        raise DataError(f"{missing} ({reason_of(error):.200}){hint}") from None
 
 
 def _cached(path: str, cache: str | Path) -> bool:

@@ -9,13 +9,14 @@ from itertools import chain, islice
 from typing import Any
 
 from turnpoint.data.fields import from_json
+from turnpoint.data.roles import entry_role
 from turnpoint.dialogue.images import IMAGE_PARTS, in_parts, payload
 from turnpoint.errors import DataError
 
 _COLUMNS = ("images", "image")
 _TAG = "<image>"
 _PROMPTS = ("messages", "conversations", "prompt")
-_SIDES = ("chosen", "rejected", "completion")
+_SIDES = ("chosen", "rejected", "completion", "chosen_messages", "rejected_messages")
 _CONTENTS = ("content", "value")  # of a message, of an entry of ShareGPT
 
 
@@ -66,7 +67,7 @@ def _ways(prompt: str | None, sides: list[str], conversations: Mapping[str, Any]
     if not sides:
         return [[name] for name in conversations]
     begin = [conversations[side][0] for side in sides if conversations[side]]
-    repeated = not any((first.get("role") or first.get("from")) in ("assistant", "gpt") for first in begin)
+    repeated = not any(entry_role(first) == "assistant" for first in begin)
     if prompt is None or repeated:
         return [[name] for name in conversations]
     return [[prompt, side] for side in sides]
@@ -116,14 +117,12 @@ def _filled(message: Mapping[str, Any], images: Iterator[Any], *, tags: bool) ->
 
 
 def _before_first_user(messages: list[Mapping[str, Any]], images: int) -> list[Mapping[str, Any]]:
-    first = next((i for i, message in enumerate(messages) if _says_user(message)), None)
+    first = next((i for i, message in enumerate(messages) if entry_role(message) == "user"), None)
     if first is None:
         return messages
     name, content = _content(messages[first])
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or [])
+    if not isinstance(content, str | list | None):
+        return messages
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
     places = [{"type": "image"} for _ in range(images)]
     return [*messages[:first], {**messages[first], name: [*places, *parts]}, *messages[first + 1 :]]
-
-
-def _says_user(message: Mapping[str, Any]) -> bool:
-    return (message.get("role") or message.get("from")) in ("user", "human")

@@ -13,8 +13,10 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.fields import WEIGHT_KEYS, from_json, rating, row_id, tools, trained
 from turnpoint.data.parts import REASONING_KEYS, reasoning_of, split_parts
 from turnpoint.data.rated import only_last_turn
-from turnpoint.data.roles import CALL_ROLES, append_message, calls_of, role_of
-from turnpoint.dialogue import Decision, Dialogue, Message, parse
+from turnpoint.data.roles import append_message, calls_by_role, calls_of, read_role
+from turnpoint.data.written_calls import with_written_calls
+from turnpoint.dialogue import Decision, Dialogue, Message
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name", "train", "decision")
@@ -50,7 +52,7 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
         "source": where,
         "verbatim": bool(row.get("verbatim")),
     }
-    return parse(Dialogue, fields, where)
+    return with_written_calls(parse(Dialogue, fields, where), changes)
 
 
 def read_messages(raw: Any, where: str, field: str, changes: Changes) -> tuple[Message, ...]:
@@ -80,7 +82,7 @@ def read_message(raw: Any, where: str, field: str, changes: Changes) -> Message:
         raise DataError(f"{where}: {field}: a message must be an object with role and content (got {raw!r:.80})")
     message = {key: raw[key] for key in _MESSAGE_KEYS if key in raw}
     if "role" in message:
-        message["role"] = role_of(raw["role"]) or (raw["role"] if isinstance(raw["role"], str) else "")
+        message["role"] = read_role(raw["role"], where, changes) or raw["role"]
     parts = split_parts(raw.get("content"), where, f"{field}.content")
     if parts.calls or parts.reasoning:
         message["content"] = parts.content
@@ -88,7 +90,7 @@ def read_message(raw: Any, where: str, field: str, changes: Changes) -> Message:
     calls = from_json(raw.get("tool_calls"), where, f"{field}.tool_calls") or []
     if raw.get("function_call"):
         calls = [*calls, raw["function_call"]] if isinstance(calls, list) else calls
-    if isinstance(raw.get("role"), str) and raw["role"] in CALL_ROLES and not calls:
+    if calls_by_role(raw.get("role")) and not calls:
         calls, message["content"] = calls_of(raw.get("content"), where, f"{field}.content"), None
     calls = [*calls, *parts.calls] if isinstance(calls, list) else calls
     message["tool_calls"] = [_call(call, where, changes) for call in calls] if isinstance(calls, list) else calls

@@ -2,19 +2,22 @@
 
 Without a prompt both sides are whole conversations (or whole texts) and the prompt is what they share. Rows in which
 everything is text are verbatim: no chat template enters them. A prompt that is text with sides that are messages is a
-user message. `conversations` with `chosen` and `rejected` is LLaMA-Factory's ShareGPT form of the same, and so are
-`chosen_messages` and `rejected_messages`, whole conversations (its v1 form).
+user message. `messages` in the place of `prompt` are one, where the sides go on from them. `conversations` with
+`chosen` and `rejected` is LLaMA-Factory's ShareGPT form of the same, and so are `chosen_messages` and
+`rejected_messages`, whole conversations (its v1 form).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnpoint.data.changes import Changes
-from turnpoint.data.fields import row_id, tools
+from turnpoint.data.fields import from_json, row_id, tools
 from turnpoint.data.openai import read_messages
 from turnpoint.data.prompts import fork_messages, fork_text
+from turnpoint.data.roles import entry_role
 from turnpoint.data.sharegpt import read_conversation, read_entries
-from turnpoint.dialogue import Message, PreferencePair, parse, prompt_id
+from turnpoint.dialogue import Message, PreferencePair, prompt_id
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 
@@ -44,6 +47,7 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair
         prompt = read_conversation(row, where, changes)
         chosen, rejected = (_side(row, name, where, changes) for name in ("chosen", "rejected"))
         return build_pair(row, prompt, chosen, rejected, where, changes, verbatim=bool(row.get("verbatim")))
+    row = _with_prompt(row, where)
     if _is_text(row.get("chosen")) and _is_text(row.get("rejected")) and _is_text(row.get("prompt")):
         return _read_text(row, where, changes)
     return _read_messages(row, where, changes)
@@ -75,6 +79,26 @@ def build_pair(
         "verbatim": verbatim,
     }
     return parse(PreferencePair, fields, where)
+
+
+def _with_prompt(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The row with its `messages` as prompt, where its sides go on from them; whole conversations need none."""
+    if row.get("prompt") is not None or row.get("messages") is None:
+        return row
+    if not all(_begins_with_turn(row[name]) for name in ("chosen", "rejected")):
+        return row
+    messages = from_json(row["messages"], where, "messages")
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    if entry_role(last) == "assistant":
+        raise DataError(
+            f"{where}: messages: end with a turn of the assistant, as chosen and rejected begin; leave that turn out of"
+            " messages"
+        )
+    return {**row, "prompt": messages}
+
+
+def _begins_with_turn(side: Any) -> bool:
+    return _is_text(side) or entry_role(side[0] if isinstance(side, list) and side else side) == "assistant"
 
 
 def _read_text(row: Mapping[str, Any], where: str, changes: Changes) -> PreferencePair:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from turnpoint.data.changes import Changes
 from turnpoint.data.containers import file_rows
-from turnpoint.data.rows import Broken, Row
+from turnpoint.data.rows import Broken, Row, keys_of
 from turnpoint.errors import DataError
 
 Values = Mapping[str, Any]
@@ -44,7 +44,7 @@ def prepared(
     rows: Iterable[Row],
     matches: Callable[[Values], bool],
     *,
-    columns: Mapping[str, str],
+    columns: "Columns",
     expand: Callable[[Values], Iterable[Part]] | None,
     beside: Beside | None,
 ) -> Iterator[Row]:
@@ -53,9 +53,12 @@ def prepared(
     Args:
         rows: of a source.
         matches: whether a row has the format that `expand` and `beside` know.
-        columns: theirs by ours.
+        columns: that are to be renamed.
         expand: makes one row of each record of a row.
         beside: a table to join.
+
+    Raises:
+        DataError: after the last row, where none had one of the columns.
     """
     tables: dict[Path, dict[str, Values]] = {}
     skipped: set[Path] = set()
@@ -67,9 +70,12 @@ def prepared(
         if row.file in skipped:
             continue
         try:
-            values = renamed(row.parsed(), columns, row.where)
+            given = row.parsed()
+            columns.see(given, row.where)
+            values = renamed(given, columns.names, row.where)
             if not isinstance(values, Mapping) or not matches(values):
-                yield row._replace(value=values)
+                lack = lacking(given, columns.names, row.where)
+                yield row._replace(value=Broken(lack) if lack else values)
                 continue
             if beside is not None and row.file is not None:
                 values = _joined(values, beside, tables[row.file])
@@ -79,6 +85,53 @@ def prepared(
             continue
         for part in parts:
             yield row._replace(where=f"{row.where} ({part.label})" if part.label else row.where, value=part.row)
+    columns.check()
+
+
+class Columns:
+    """Columns that are to be renamed, and which of them rows had.
+
+    Args:
+        names: theirs by ours.
+        source: that the rows are of, for the error.
+        changes: counts the rows without one of the columns.
+    """
+
+    def __init__(self, names: Mapping[str, str], source: str, changes: Changes) -> None:
+        self.names = names
+        self._source = source
+        self._changes = changes
+        self._found: dict[Any, None] = {}  # columns of all rows, in order
+
+    def see(self, value: Any, where: str) -> None:
+        """Note which columns a row has."""
+        if self.names and isinstance(value, Mapping):
+            self._found |= dict.fromkeys(value)
+            for theirs in self.names.values():
+                self._changes.add(f"found no column {theirs!r} to rename", where, int(theirs not in value))
+
+    def check(self) -> None:
+        """Refuse a column that no row had.
+
+        Raises:
+            DataError: there is one.
+        """
+        if self._found and (lack := lacking(self._found, self.names, self._source)):
+            raise DataError(lack)
+
+
+def lacking(values: Any, columns: Mapping[str, str], where: str) -> str:
+    """What to say of a row, or of all rows, without a column that is to be renamed; empty where none is missing."""
+    if not isinstance(values, Mapping):
+        return ""
+    missing = next(((ours, theirs) for ours, theirs in columns.items() if theirs not in values), None)
+    if missing is None:
+        return ""
+    ours, theirs = missing
+    return (
+        f"{where}: columns: there is no column {theirs!r} to read as {ours!r}; found: {keys_of(values)}; correct the"
+        " name, or leave it out"
+    )
 
 
 def renamed(value: Any, columns: Mapping[str, str], where: str) -> Any:

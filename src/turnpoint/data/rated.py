@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from turnpoint.data.changes import Changes
 from turnpoint.data.fields import WEIGHT_KEYS
-from turnpoint.data.roles import role_of
+from turnpoint.data.roles import entry_role
 from turnpoint.dialogue import Dialogue
 
 
@@ -18,7 +18,7 @@ def only_last_turn(entries: Any) -> Any:
     """
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         return entries
-    turns = [i for i, entry in enumerate(entries) if role_of(entry.get("role", entry.get("from"))) == "assistant"]
+    turns = [i for i, entry in enumerate(entries) if entry_role(entry) == "assistant"]
     said = ("train", *WEIGHT_KEYS)
     untrained = {i for i in turns[:-1] if not any(entries[i].get(key) is not None for key in said)}
     return [{**entry, "train": False} if i in untrained else entry for i, entry in enumerate(entries)]

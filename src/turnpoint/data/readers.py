@@ -12,18 +12,25 @@ from turnpoint.data import (
     deepspeed_chat,
     diatool,
     functionchat,
+    glaive,
     hh_rlhf,
     openai,
+    openai_preference,
+    orca,
     preference,
     sgd,
     sharegpt,
+    swift,
     text,
     when2call,
+    xlam,
 )
 from turnpoint.data.changes import Changes
 from turnpoint.data.images import with_images
 from turnpoint.data.prepare import Beside, Part
+from turnpoint.data.rows import keys_of
 from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.dialogue.faults import reason_of
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.imports import imported, is_import_path, source_of
 
@@ -87,6 +94,7 @@ READERS = (
         deepspeed_chat.read_chat,
         by_name=True,
     ),
+    Reader("orca-preference", ("system", "question", "chosen", "rejected"), _PAIR, orca.matches, orca.read),
     Reader(
         "preference",
         ("chosen", "rejected"),
@@ -107,6 +115,20 @@ READERS = (
         _PAIR,
         when2call.matches_responses,
         when2call.read_responses,
+    ),
+    Reader(
+        "swift-preference",
+        ("messages", "rejected_response"),
+        (*_PAIR, "rejected_messages"),
+        swift.matches,
+        swift.read,
+    ),
+    Reader(
+        "openai-preference",
+        ("input", "preferred_output", "non_preferred_output"),
+        _PAIR,
+        openai_preference.matches,
+        openai_preference.read,
     ),
     Reader(
         "when2call",
@@ -154,6 +176,8 @@ READERS = (
         deepspeed_chat.matches_shp,
         deepspeed_chat.read_shp,
     ),
+    Reader("xlam", ("query", "tools", "answers"), ("id",), xlam.matches, xlam.read),
+    Reader("glaive", ("system", "chat"), ("id",), glaive.matches, glaive.read),
     Reader("openai", ("messages",), (*_TOOLS, *_RATING, "labels", "verbatim"), openai.matches, openai.read),
     Reader("sharegpt", ("conversations",), (*_TOOLS, *_RATING, "system", "verbatim"), sharegpt.matches, sharegpt.read),
     Reader("completion", ("prompt", "completion"), (*_TOOLS, "label"), text.matches_completion, text.read_completion),
@@ -221,7 +245,7 @@ def _own(path: str) -> Reader:
         try:
             made = function(row)
         except Exception as error:  # whatever the user's code runs into
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            reason = f"{type(error).__name__}: {reason_of(error)}"
             at = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(at.filename).name}:{at.lineno}"
             raise DataError(f"{where}: the reader {path} fails at {place}: {reason}") from error
@@ -264,10 +288,3 @@ def recognise(row: Mapping[str, Any], where: str) -> Reader:
     raise DataError(
         f"{where}: no known format; found keys: {keys_of(row)}; needed are those of one format, such as {known}"
     )
-
-
-def keys_of(row: Mapping[str, Any]) -> str:
-    """The keys of a row, for a message; the first twelve of them."""
-    keys = [str(key) for key in row]
-    more = f" and {len(keys) - 12} more" if len(keys) > 12 else ""
-    return (", ".join(keys[:12]) or "none") + more

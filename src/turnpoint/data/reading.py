@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from turnpoint.data.changes import Changes
 from turnpoint.data.preference import build_pair
-from turnpoint.data.prepare import renamed
+from turnpoint.data.prepare import lacking, renamed
 from turnpoint.data.rated import RatedPair
-from turnpoint.data.readers import Reader, keys_of, read_row
-from turnpoint.data.rows import Row
+from turnpoint.data.readers import Reader, read_row, recognise
+from turnpoint.data.rows import Row, keys_of
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import DataError
 
@@ -105,6 +105,19 @@ def read_of_format(row: Row, changes: Changes, *, reader: Reader, first: str) ->
             needed = f"their values do not have the form of format {reader.format}"
         raise DataError(f"{row.where}: found keys: {keys_of(values)}; {needed}{began}")
     return read_row(reader, values, row.where, changes)
+
+
+def reader_of(row: Row, columns: Mapping[str, str]) -> Reader:
+    """The reader whose format a row has, its columns renamed.
+
+    Raises:
+        DataError: the row is none, or has no known format, perhaps for want of a column that is to be renamed.
+    """
+    values = mapping_of(row, columns)
+    try:
+        return recognise(values, row.where)
+    except DataError as error:
+        raise DataError(lacking(row.parsed(), columns, row.where) or str(error)) from None
 
 
 def mapping_of(row: Row, columns: Mapping[str, str]) -> Mapping[str, Any]:

@@ -8,21 +8,38 @@ from turnpoint.data.fields import from_json
 from turnpoint.dialogue import Message
 from turnpoint.errors import DataError
 
-CALL_ROLES = ("function_call", "function-call", "tool_call", "tool-call")
+_CALL_ROLES = ("function_call", "function-call", "tool_call", "tool-call")
 """Roles of the assistant whose content is a call, or a list of them, as JSON."""
 
 ROLES: Mapping[str, str] = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", *CALL_ROLES), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model", *_CALL_ROLES), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "ipython"), "tool"),
     **dict.fromkeys(("function_response", "function-response", "tool_response", "tool-response"), "tool"),
 }
 
 
 def role_of(name: Any) -> str | None:
-    """The role that a name stands for; None where it is unknown."""
-    return ROLES.get(name) if isinstance(name, str) else None
+    """The role that a name stands for, in capitals or not; None where it is unknown."""
+    return ROLES.get(name.lower()) if isinstance(name, str) else None
+
+
+def entry_role(entry: Any) -> str | None:
+    """The role of an entry, which says `role` or `from`; None where it says neither, or is none."""
+    return role_of(entry.get("role", entry.get("from"))) if isinstance(entry, Mapping) else None
+
+
+def read_role(name: Any, where: str, changes: Changes) -> str | None:
+    """The role that a name stands for; that it has capitals is counted."""
+    role = role_of(name)
+    changes.add("read roles named in capitals", where, int(role is not None and name not in ROLES))
+    return role
+
+
+def calls_by_role(name: Any) -> bool:
+    """Whether the name of a role says that its content is a call."""
+    return isinstance(name, str) and name.lower() in _CALL_ROLES
 
 
 def calls_of(value: Any, where: str, field: str) -> list[Any]:
@@ -46,7 +63,7 @@ def append_message(
         where: file and line.
         changes: counts what is merged.
     """
-    if all(name in CALL_ROLES for name in names) and not message.content and not message.reasoning:
+    if all(map(calls_by_role, names)) and not message.content and not message.reasoning:
         parallel = messages[-1].tool_calls + message.tool_calls
         messages[-1] = messages[-1].model_copy(update={"tool_calls": parallel})
         changes.add("merged function_call entry into the one before, as parallel calls", where)

@@ -1,21 +1,16 @@
-"""Tools whose schemas name types of Python, Java or JavaScript (BFCL, When2Call): made those of JSON schema."""
+"""Tools whose schemas are none yet: types of Python, Java or JavaScript (BFCL, When2Call), flat parameters (xLAM).
+
+Flat parameters are by name: `{"city": {"description": "…", "type": "str"}, "days": {"type": "int, optional"}}`. One of
+them is required unless its type says "optional" or it has a default.
+"""
 
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from turnpoint.data.changes import Changes
+from turnpoint.data.type_names import is_optional, schema_of
 
-_TYPES: Mapping[str, str | None] = {
-    **dict.fromkeys(("dict", "Dict", "hashmap", "HashMap", "Hashtable"), "object"),
-    **dict.fromkeys(("float", "double", "Double", "Float", "Number", "decimal"), "number"),
-    **dict.fromkeys(("int", "Integer", "long", "Long", "short", "byte"), "integer"),
-    **dict.fromkeys(("str", "String", "char"), "string"),
-    **dict.fromkeys(("bool", "Boolean"), "boolean"),
-    **dict.fromkeys(("list", "List", "tuple", "Tuple", "set", "Array", "ArrayList"), "array"),
-    **dict.fromkeys(("None", "NoneType"), "null"),
-    **dict.fromkeys(("any", "Any"), None),  # a schema without a type takes anything
-}
 _SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SCHEMAS = ("items", "additionalProperties", "not")
@@ -25,25 +20,24 @@ class _Counted(NamedTuple):
     value: Any
     types: int
     required: int = 0
+    flat: int = 0
 
 
 def with_json_types(tools: Any, where: str, changes: Changes) -> Any:
-    """Tools with the types of JSON schema, and `required` inside their parameters, each counted.
+    """Tools with the types of JSON schema, and `required` inside their parameters, which are a schema; each counted.
 
     What has no such type, or is no tool, comes back as it is: `dialogue` says what is wrong with it.
     """
     given = _loaded(tools)
-    if not isinstance(given, list):
-        found = _tool(tools)
-        counts = [found]
-        made = found.value
-    else:
-        counts = [_tool(tool) for tool in given]
-        made = [each.value for each in counts]
-    types, required = sum(each.types for each in counts), sum(each.required for each in counts)
+    counts = [_tool(tool) for tool in given] if isinstance(given, list) else [_tool(tools)]
+    types, required, flat = (sum(each[i] for each in counts) for i in (1, 2, 3))
     changes.add("made JSON schema types of other types in tools", where, types)
     changes.add("moved 'required' of a tool into its parameters", where, required)
-    return made if types or required else tools
+    changes.add("made a JSON schema of the flat parameters of a tool", where, flat)
+    if not types and not required and not flat:
+        return tools
+    made = [each.value for each in counts]
+    return made if isinstance(given, list) else made[0]
 
 
 def _loaded(raw: Any) -> Any:
@@ -63,14 +57,31 @@ def _tool(raw: Any) -> _Counted:
     parameters = function.get("parameters")
     if not isinstance(parameters, Mapping):
         return _Counted(raw, 0)
-    made = _schema(parameters)
+    flat = _are_flat(parameters)
+    made = _schema(_from_flat(parameters) if flat else parameters)
     required = tool.get("required") or function.get("required")
-    moved = _names_properties(required, parameters) and "required" not in parameters
-    if not made.types and not moved:
+    moved = _names_properties(required, made.value) and "required" not in made.value
+    if not made.types and not moved and not flat:
         return _Counted(raw, 0)
     parameters = made.value | ({"required": required} if moved else {})
     function = {key: value for key, value in function.items() if not (moved and key == "required")}
-    return _Counted({**function, "parameters": parameters}, made.types, int(moved))
+    return _Counted({**function, "parameters": parameters}, made.types, int(moved), int(flat))
+
+
+def _are_flat(parameters: Mapping[str, Any]) -> bool:
+    """Whether parameters are given by name, as in xLAM's data, and not as a schema, in which no `type` is an object."""
+    return bool(parameters) and all(
+        isinstance(each, Mapping) and isinstance(each.get("type"), str) for each in parameters.values()
+    )
+
+
+def _from_flat(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    required = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.get("default") in (None, "") and not is_optional(parameter["type"])
+    ]
+    return {"type": "object", "properties": parameters, "required": required}
 
 
 def _names_properties(required: Any, parameters: Mapping[str, Any]) -> bool:
@@ -87,12 +98,11 @@ def _schema(raw: Any) -> _Counted:
     made: dict[str, Any] = {}
     types = 0
     for key, value in raw.items():
-        if key == "type":
-            found = _type(value)
-            if found.types and found.value is None:
-                types += found.types
-                continue
-        elif key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
+        if key == "type" and isinstance(value, str) and (named := schema_of(value)) is not None:
+            types += 1
+            made |= {name: given for name, given in named.items() if name not in made}
+            continue
+        if key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
             inner = {name: _schema(schema) for name, schema in value.items()}
             found = _Counted({name: each.value for name, each in inner.items()}, _total(inner.values()))
         elif key in _LISTS_OF_SCHEMAS and isinstance(value, list):
@@ -103,12 +113,6 @@ def _schema(raw: Any) -> _Counted:
         made[key] = found.value
         types += found.types
     return _Counted(made, types)
-
-
-def _type(raw: Any) -> _Counted:
-    if isinstance(raw, str) and raw in _TYPES:
-        return _Counted(_TYPES[raw], 1)
-    return _Counted(raw, 0)
 
 
 def _total(found: Any) -> int:

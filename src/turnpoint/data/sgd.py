@@ -13,7 +13,8 @@ from turnpoint.data.changes import Changes
 from turnpoint.data.containers import container_of
 from turnpoint.data.fields import row_id
 from turnpoint.data.prepare import Beside
-from turnpoint.dialogue import Decision, Dialogue, Message, parse
+from turnpoint.dialogue import Decision, Dialogue, Message
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 _SCHEMA = "schema.json"

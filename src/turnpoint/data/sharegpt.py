@@ -14,8 +14,10 @@ from turnpoint.data.fields import WEIGHT_KEYS, rating, row_id, tools, trained
 from turnpoint.data.openai import read_messages
 from turnpoint.data.parts import REASONING_KEYS, Parts, reasoning_of
 from turnpoint.data.rated import only_last_turn
-from turnpoint.data.roles import CALL_ROLES, append_message, calls_of, role_of
-from turnpoint.dialogue import Dialogue, Message, parse
+from turnpoint.data.roles import append_message, calls_by_role, calls_of, read_role
+from turnpoint.data.written_calls import with_written_calls
+from turnpoint.dialogue import Dialogue, Message
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 _EXTRA = ("name", "train", "decision", "tool_call_id")
@@ -43,7 +45,7 @@ def read(row: Mapping[str, Any], where: str, changes: Changes) -> Dialogue:
         "source": where,
         "verbatim": bool(row.get("verbatim")),
     }
-    return parse(Dialogue, fields, where)
+    return with_written_calls(parse(Dialogue, fields, where), changes)
 
 
 def read_conversation(row: Mapping[str, Any], where: str, changes: Changes) -> tuple[Message, ...]:
@@ -81,7 +83,7 @@ def read_entries(raw: Any, where: str, field: str, changes: Changes) -> tuple[Me
 def _read_entry(raw: Any, where: str, field: str, changes: Changes) -> Message:
     if not isinstance(raw, Mapping) or "from" not in raw or "value" not in raw:
         raise DataError(f"{where}: {field}: an entry must be an object with from and value (got {raw!r:.80})")
-    role = role_of(raw["from"])
+    role = read_role(raw["from"], where, changes)
     if role is None:
         raise DataError(
             f"{where}: {field}.from: unknown role; use human, gpt, function_call, observation or system"
@@ -90,7 +92,7 @@ def _read_entry(raw: Any, where: str, field: str, changes: Changes) -> Message:
     changes.dropped("message", raw, _KEYS, where)
     message = {key: raw[key] for key in _EXTRA if key in raw} | {"role": role, "train": trained(raw, where, field)}
     message["reasoning"] = reasoning_of(raw, Parts(None, [], []))
-    if raw["from"] in CALL_ROLES:
+    if calls_by_role(raw["from"]):
         message |= {"tool_calls": calls_of(raw["value"], where, f"{field}.value"), "content": raw.get("content")}
     else:
         message |= {"content": raw["value"], "tool_calls": raw.get("tool_calls")}

@@ -13,24 +13,24 @@ from typing import Any, Literal, NamedTuple, get_args
 from turnpoint.data import hub
 from turnpoint.data.changes import Changes
 from turnpoint.data.containers import container_of, count_rows, file_rows
-from turnpoint.data.files import check_no_split, content_hash, files_of, nearest
+from turnpoint.data.files import check_no_split, content_hash, files_of, nearest, path_of
 from turnpoint.data.hub import given_rows
 from turnpoint.data.mix import Entry, is_mix, read_mix, weighted
-from turnpoint.data.prepare import prepared
+from turnpoint.data.prepare import Columns, prepared
 from turnpoint.data.rated import pair_rated
-from turnpoint.data.readers import READERS, Reader, code_of, reader_named, recognise
+from turnpoint.data.readers import READERS, Reader, code_of, reader_named
 from turnpoint.data.reading import (
     Opened,
     Read,
     Record,
     first_record,
     given_record,
-    mapping_of,
     pair_of_rated,
     read_of_format,
     read_of_kind,
     read_of_part,
     read_or_drop,
+    reader_of,
 )
 from turnpoint.data.rows import Row
 from turnpoint.dialogue import Dialogue, PreferencePair
@@ -202,7 +202,7 @@ class Source:
             read, format = partial(given_record, kind=type(first.value)), _RECORDS
         else:
             reader, rows = self._recognised(rows)
-            rows = self._prepared(rows, reader)
+            rows = self._prepared(rows, reader, changes)
             read, format = partial(read_of_format, reader=reader, first=first.where), reader.format
         if self.on_bad_rows == "drop":
             read = partial(read_or_drop, read=read)
@@ -217,17 +217,18 @@ class Source:
         for row in rows:
             seen.append(row)
             try:
-                return recognise(mapping_of(row, self.columns), row.where), chain(seen, rows)
+                return reader_of(row, self.columns), chain(seen, rows)
             except DataError as error:
                 if self.on_bad_rows == "error":
                     raise
                 faults.append(error)
         raise faults[0]
 
-    def _prepared(self, rows: Iterator[Row], reader: Reader) -> Iterator[Row]:
+    def _prepared(self, rows: Iterator[Row], reader: Reader, changes: Changes) -> Iterator[Row]:
         if not self.columns and reader.expand is None and reader.beside is None:
             return rows  # lines are parsed by the processes that read them
-        return prepared(rows, reader.matches, columns=self.columns, expand=reader.expand, beside=reader.beside)
+        columns = Columns(self.columns, self._described, changes)
+        return prepared(rows, reader.matches, columns=columns, expand=reader.expand, beside=reader.beside)
 
     def _rated_paired(self, opened: Opened) -> Opened:
         """Pairs in the place of rated dialogues; what holds anything else as it is."""
@@ -264,7 +265,7 @@ class Source:
         """The sources of a mix; empty where the origin is none."""
         if not is_mix(self.origin):
             return ()
-        file = Path(self.origin).expanduser()
+        file = path_of(self.origin)
         if not file.is_file():
             raise DataError(f"{self.origin}: no such file{nearest(file)}")
         return tuple(_Part.of(entry, file.parent, self.on_bad_rows) for entry in read_mix(file))
@@ -281,7 +282,7 @@ class Source:
         """Files or rows behind the origin."""
         origin: Any = self.origin
         if isinstance(origin, str | Path):
-            path = Path(origin).expanduser()
+            path = path_of(origin)
             if path.is_dir() and hub.saved(path):
                 origin = hub.saved_dataset(path)
             elif path.is_dir():
@@ -317,7 +318,7 @@ class _Part(NamedTuple):
     @classmethod
     def of(cls, entry: Entry, folder: Path, on_bad_rows: OnBadRows) -> "_Part":
         """The source of an entry, its path seen from the folder of the mix."""
-        path = folder / Path(entry.data).expanduser()
+        path = folder / path_of(entry.data)
         is_path = path.exists() or container_of(path) is not None or not _HUB_NAME.fullmatch(entry.data)
         origin = str(path) if is_path else entry.data
         source = Source(origin, entry.format, entry.split, entry.limit, on_bad_rows=on_bad_rows, columns=entry.columns)

@@ -10,7 +10,8 @@ from typing import Any
 from turnpoint.data.changes import Changes
 from turnpoint.data.fields import row_id, tools
 from turnpoint.data.openai import read_messages
-from turnpoint.dialogue import Dialogue, parse
+from turnpoint.dialogue import Dialogue
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 

@@ -14,7 +14,8 @@ from turnpoint.data.openai import read_message
 from turnpoint.data.preference import build_pair
 from turnpoint.data.preference import read as read_preference
 from turnpoint.data.prepare import Part
-from turnpoint.dialogue import Decision, Message, PreferencePair, parse
+from turnpoint.dialogue import Decision, Message, PreferencePair
+from turnpoint.dialogue.faults import parse
 from turnpoint.errors import DataError
 
 _DECISIONS = {

@@ -5,6 +5,7 @@ from turnpoint.dialogue.decisions import states as states
 from turnpoint.dialogue.edit import join_adjacent_turns as join_adjacent_turns
 from turnpoint.dialogue.edit import opening as opening
 from turnpoint.dialogue.edit import with_tools as with_tools
+from turnpoint.dialogue.faults import parse as parse
 from turnpoint.dialogue.images import IMAGE_MARK as IMAGE_MARK
 from turnpoint.dialogue.images import Image as Image
 from turnpoint.dialogue.kinds import Decision as Decision
@@ -15,5 +16,4 @@ from turnpoint.dialogue.types import Message as Message
 from turnpoint.dialogue.types import PreferencePair as PreferencePair
 from turnpoint.dialogue.types import Tool as Tool
 from turnpoint.dialogue.types import ToolCall as ToolCall
-from turnpoint.dialogue.types import parse as parse
 from turnpoint.dialogue.types import prompt_id as prompt_id

@@ -59,7 +59,7 @@ _OPEN_QUESTION = re.compile(
     re.IGNORECASE,
 )
 _CLOSING = re.compile(r"\b(?:anything|something) else\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
+_SENTENCE = re.compile(r"[^.!?\n\u3002\uff01\uff1f]+[.!?\u3002\uff01\uff1f]*")
 _REFUSAL_REACH = 200  # characters from the start of a message within which a refusal is one
 
 
@@ -73,9 +73,14 @@ def asks(text: str) -> bool:
     return _REQUEST.search(text) is not None
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, and its lines; none is empty."""
+    return [sentence for sentence in _SENTENCE.findall(text) if sentence.strip()]
+
+
 def states_something(text: str) -> bool:
     """Whether a sentence of the text is not a question."""
-    return any(not asks(sentence) for sentence in _SENTENCE.findall(text) if sentence.strip())
+    return any(not asks(sentence) for sentence in sentences(text))
 
 
 def reports(text: str, before: Sequence[Message]) -> bool:

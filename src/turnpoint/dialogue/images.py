@@ -91,7 +91,7 @@ def _of_name(name: str) -> Image:
         raise ValueError(f"images are not fetched (got {shown}); download it and give its path")
     try:
         return Image(Path(name).expanduser().read_bytes(), name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
             f"the image cannot be read: {reason} (got {shown}); give a path that is seen from the current folder, or"

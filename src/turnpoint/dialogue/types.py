@@ -7,7 +7,7 @@ Whatever form tools, calls and contents come in, here they have one form:
 - `Message.content` is a string or None, never a list of parts; where an image stands it holds `IMAGE_MARK`, and
   `Message.images` holds the image;
 - a tool result names the call it answers by `tool_call_id` where that call has an id. A call that is written out in
-  the text of a message, between `<tool_call>` and `</tool_call>`, stays text, and results may follow it.
+  the text of a message, between `<tool_call>` and `</tool_call>`, may stay text, and results may follow it.
 """
 
 import hashlib
@@ -15,11 +15,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from turnpoint.dialogue.images import IMAGE_MARK, Image, content_and_images, holds_images, in_parts, text_of
 from turnpoint.dialogue.kinds import Decision
-from turnpoint.errors import DataError
 
 OPENING = "opening"
 """Where `PreferencePair.about` holds the key of the dialogue that the pair was made of."""
@@ -327,24 +326,6 @@ def prompt_id(prompt: Sequence[Message]) -> str:
     return "prompt-" + _hash(prompt)
 
 
-def parse(kind: type[Record], raw: Mapping[str, Any], where: str, field: str = "") -> Record:
-    """Build a dialogue or a pair from plain values.
-
-    Args:
-        kind: `Dialogue`, `PreferencePair`, or another type of this module.
-        raw: its fields.
-        where: file and line, for the error.
-        field: field of the row that holds `raw`, for the error; empty for the row itself.
-
-    Raises:
-        DataError: one line: where, field, value, rule.
-    """
-    try:
-        return kind.model_validate(dict(raw))
-    except ValidationError as error:
-        raise DataError(f"{where}: {_first_fault(error, field)}") from None
-
-
 def _opening(messages: Sequence[Message]) -> str:
     """The messages up to what the user says first, hashed; all of them where the user says nothing."""
     first = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages))
@@ -354,18 +335,6 @@ def _opening(messages: Sequence[Message]) -> str:
 def _hash(messages: Sequence[Message]) -> str:
     said = json.dumps([message.said for message in messages], sort_keys=True)
     return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
-
-
-def _first_fault(error: ValidationError, field: str) -> str:
-    fault = error.errors(include_url=False)[0]
-    field += "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
-    field = field.lstrip(".")
-    rule = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "literal_error" and fault["loc"][-1] == "role":
-        rule = "unknown role; use system, user, assistant or tool"
-    # Rules of our own name the value where it helps; for a whole dialogue it would bury the line.
-    value = "" if isinstance(fault["input"], Mapping) else f" (got {short(fault['input'])})"
-    return (f"{field}: " if field else "") + rule + value
 
 
 def _json(text: str, rule: str) -> Any:

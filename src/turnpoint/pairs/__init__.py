@@ -1,5 +1,9 @@
 """Preference pairs out of dialogues, where the data has none."""
 
+from turnpoint.pairs.annotate import Annotation as Annotation
+from turnpoint.pairs.annotate import Choice as Choice
+from turnpoint.pairs.annotate import Verdict as Verdict
+from turnpoint.pairs.choices import ChoicesFile as ChoicesFile
 from turnpoint.pairs.draw import row_quotas as row_quotas
 from turnpoint.pairs.language_model import LanguageModelWriter as LanguageModelWriter
 from turnpoint.pairs.phrases import PhraseBank as PhraseBank

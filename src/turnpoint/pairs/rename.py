@@ -7,9 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from turnpoint.dialogue import OPENING, PreferencePair
 from turnpoint.errors import ConfigError
-from turnpoint.pairs.samples import Samples
+from turnpoint.pairs.samples import Samples, pair_of
 from turnpoint.pairs.trajectories import Built
 
 
@@ -60,20 +59,7 @@ def rename_pairs(samples: Sequence[Samples], names: Mapping[str, str]) -> Built:
                 built.not_possible["a reply: says none of the names"] += 1
                 continue
             chosen = reply.message.model_copy(update={"content": text})
-            about: dict[str, str | int] = {OPENING: drawn.opening} if drawn.opening else {}
-            built.pairs.append(
-                PreferencePair(
-                    prompt=drawn.prompt,
-                    chosen=(chosen,),
-                    rejected=(reply.message,),
-                    tools=drawn.tools,
-                    id=f"{drawn.id} rename {number}",
-                    dialogue_id=drawn.dialogue_id,
-                    kind="rename",
-                    about={"row": "rename", **about},
-                    source=f"{drawn.source}: rename {number}",
-                )
-            )
+            built.pairs.append(pair_of(drawn, (chosen,), (reply.message,), number, row="rename"))
     return built
 
 

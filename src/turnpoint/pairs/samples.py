@@ -181,7 +181,9 @@ def sample_pairs(
         if not pairs:
             built.not_possible["a prompt: no reply is better than another by more than the margin"] += 1
         for number, (chosen, rejected) in enumerate(_selected(pairs, ways, select, random), start=1):
-            built.pairs.append(_pair(drawn, chosen, rejected, number))
+            scores = f"{chosen.score:g} {rejected.score:g}"
+            pair = pair_of(drawn, chosen.messages, rejected.messages, number, row="samples", scores=scores)
+            built.pairs.append(pair)
     return built
 
 
@@ -209,16 +211,41 @@ def _selected(
     return [(ways[0], worse[-1] if select == "best_worst" else random.choice(worse))]
 
 
-def _pair(drawn: Samples, chosen: Scored, rejected: Scored, number: int) -> PreferencePair:
-    about: dict[str, str | int] = {"row": "samples", "scores": f"{chosen.score:g} {rejected.score:g}"}
-    return PreferencePair(
-        prompt=drawn.prompt,
-        chosen=chosen.messages,
-        rejected=rejected.messages,
-        tools=drawn.tools,
-        id=f"{drawn.id} samples {number}",
-        dialogue_id=drawn.dialogue_id,
-        kind="samples",
-        about=about | ({OPENING: drawn.opening} if drawn.opening else {}),
-        source=f"{drawn.source}: samples {number}",
-    )
+def pair_of(
+    drawn: Samples,
+    chosen: Sequence[Message],
+    rejected: Sequence[Message],
+    number: int,
+    *,
+    row: str,
+    kind: str | None = None,
+    **about: str | int,
+) -> PreferencePair:
+    """A pair of two ways to go on from a prompt.
+
+    Args:
+        drawn: the prompt.
+        chosen: the better way.
+        rejected: the worse one.
+        number: among the pairs that are made of the prompt in this way.
+        row: the way in which it is made.
+        kind: of the pair; None calls it as the row.
+        about: what else is known of it.
+
+    Raises:
+        DataError: the two make no pair, as where the better one calls a tool that is not offered.
+    """
+    known = {"row": row, **about} | ({OPENING: drawn.opening} if drawn.opening else {})
+    source = f"{drawn.source}: {row} {number}"
+    raw = {
+        "prompt": drawn.prompt,
+        "chosen": tuple(chosen),
+        "rejected": tuple(rejected),
+        "tools": drawn.tools,
+        "id": f"{drawn.id} {row} {number}",
+        "dialogue_id": drawn.dialogue_id,
+        "kind": row if kind is None else kind,
+        "about": known,
+        "source": source,
+    }
+    return parse(PreferencePair, raw, source)
