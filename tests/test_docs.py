@@ -22,9 +22,9 @@ from turnpoint.training import health
 ROOT = Path(__file__).parents[1]
 
 
-def commands() -> list[str]:
-    """The commands of the README that start with `turnpoint`, comments removed."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def commands(page: str = "README.md") -> list[str]:
+    """The commands of a page that start with `turnpoint`, comments removed."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     lines = [line.removeprefix("$ ").split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("turnpoint ")]
 
@@ -48,6 +48,37 @@ def test_the_commands_of_the_readme_run_in_their_order(clone: Path, capsys: pyte
         assert main(words) == 0, f"{command}\n{capsys.readouterr().err}"
     assert (clone / "runs" / "sft" / "config.yaml").exists()
     assert (clone / "runs" / "dpo" / "config.yaml").exists()
+
+
+def test_the_page_of_rewards(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its commands, then its examples in Python, in their order."""
+    for command in commands("docs/reward.md"):
+        assert main([*shlex.split(command)[1:], "--limit", "4"]) == 0, f"{command}\n{capsys.readouterr().err}"
+    page = (ROOT / "docs" / "reward.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(example, "reward.md", "exec"), names)
+    assert isinstance(names["score"], float)
+    assert names["scores"].shape == (len(names["pairs"]), 2)
+
+
+def test_the_commands_of_the_page_of_serving_run(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for the server, which does not end (tests/cli/test_serve.py)."""
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    functions = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert functions is not None
+    (clone / "tools.py").write_text(functions[1], encoding="utf-8")
+    for name in ("sft", "dpo"):
+        tiny.save_model(clone / "runs" / name)
+    ending = [command for command in commands("docs/serving.md") if "--serve" not in command]
+    assert {shlex.split(command)[1] for command in ending} == {"chat", "export"}
+    for command in ending:
+        monkeypatch.setattr("sys.stdin", io.StringIO("Weather please\n"))
+        assert main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
+    assert (clone / "runs" / "exported" / "model.safetensors").exists()
+    assert (clone / "runs" / "gguf" / "model.gguf").exists()
 
 
 def test_the_example_in_python_trains(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

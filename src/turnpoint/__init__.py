@@ -15,16 +15,26 @@ if TYPE_CHECKING:
     from turnpoint.errors import TurnpointError as TurnpointError
     from turnpoint.evaluation import evaluate_choices as evaluate_choices
     from turnpoint.evaluation import evaluate_decisions as evaluate_decisions
+    from turnpoint.evaluation import evaluate_perplexity as evaluate_perplexity
+    from turnpoint.evaluation import evaluate_rewards as evaluate_rewards
+    from turnpoint.evaluation import reward_scores as reward_scores
     from turnpoint.models import load_model_and_tokenizer as load_model_and_tokenizer
+    from turnpoint.models import load_reward_model as load_reward_model
     from turnpoint.objectives import Objective as Objective
     from turnpoint.pairs import PhraseWriter as PhraseWriter
     from turnpoint.pairs import trajectory_pairs as trajectory_pairs
+    from turnpoint.report import test_model_with_questions as test_model_with_questions
+    from turnpoint.sampling import generate_responses as generate_responses
     from turnpoint.template import ensure_tool_template as ensure_tool_template
     from turnpoint.training import DataCollatorForPreference as DataCollatorForPreference
     from turnpoint.training import DPOConfig as DPOConfig
     from turnpoint.training import DPOTrainer as DPOTrainer
+    from turnpoint.training import RewardConfig as RewardConfig
+    from turnpoint.training import RewardTrainer as RewardTrainer
     from turnpoint.training import SFTConfig as SFTConfig
     from turnpoint.training import SFTTrainer as SFTTrainer
+    from turnpoint.training import evaluate_preferences as evaluate_preferences
+    from turnpoint.training import implicit_rewards as implicit_rewards
 
 # A name is loaded from its room when it is first asked for, so that importing the package costs nothing.
 _ROOMS = {
@@ -39,16 +49,26 @@ _ROOMS = {
     "TurnpointError": "errors",
     "evaluate_choices": "evaluation",
     "evaluate_decisions": "evaluation",
+    "evaluate_perplexity": "evaluation",
+    "evaluate_rewards": "evaluation",
+    "reward_scores": "evaluation",
     "load_model_and_tokenizer": "models",
+    "load_reward_model": "models",
     "Objective": "objectives",
     "PhraseWriter": "pairs",
     "trajectory_pairs": "pairs",
+    "test_model_with_questions": "report",
+    "generate_responses": "sampling",
     "ensure_tool_template": "template",
     "DataCollatorForPreference": "training",
     "DPOConfig": "training",
     "DPOTrainer": "training",
+    "RewardConfig": "training",
+    "RewardTrainer": "training",
     "SFTConfig": "training",
     "SFTTrainer": "training",
+    "evaluate_preferences": "training",
+    "implicit_rewards": "training",
 }
 __all__ = list(_ROOMS)
 

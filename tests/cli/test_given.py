@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnpoint.cli.given import Given, read_arguments
-from turnpoint.cli.options import Verb
+from turnpoint.cli.options import Verb, fields_of
 from turnpoint.cli.usage import usage
 from turnpoint.errors import ConfigError
 
@@ -230,3 +230,33 @@ def test_help_shows_every_field_with_type_default_and_unit() -> None:
     assert "  --bf16: true or false, default false" in text
     for item in (*dataclasses.fields(Reading), *dataclasses.fields(Work)):
         assert f"--{item.name}" in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    questions: list[str] | None = field(default=None, metadata={"help": "texts", "texts": True})
+
+
+@pytest.mark.parametrize(
+    ("words", "questions"),
+    [
+        (("--questions", "Hi, you"), ["Hi, you"]),
+        (("--questions", "Hi, you", "[and you]"), ["Hi, you", "[and you]"]),
+        ((), None),
+    ],
+)
+def test_a_comma_in_a_text_is_a_comma(words: tuple[str, ...], questions: list[str] | None) -> None:
+    verb = Verb(name="ask", about="Asks.", groups={"Ask": Asking})
+    assert read_arguments(verb, words).build(Asking).questions == questions
+
+
+def test_some_fields_of_a_dataclass_are_options_as_they_are_there() -> None:
+    some = fields_of(Work, "overflow", "learning_rate")
+    verb = Verb(name="some", about="Some.", groups={"Some": some})
+    assert list(verb.options) == ["overflow", "learning_rate"]
+    assert all(verb.options[name] == dataclasses.replace(VERB.options[name], heading="Some") for name in verb.options)
+    assert read_arguments(verb, ("--overflow", "error")).build(Work).overflow == "error"
+    with pytest.raises(ConfigError, match=r"--overflow: must be one of drop, error \(got 'cut'\)"):
+        read_arguments(verb, ("--overflow", "cut"))
+    with pytest.raises(ConfigError, match="--bf16: unknown for `turnpoint some`"):
+        read_arguments(verb, ("--bf16",))

@@ -51,7 +51,8 @@ def test_no_words_are_help(run: Run, words: list[str]) -> None:
         (["dpo", "-h"], ["--reduction", "--gamma", "--margin", "--turns_from", "--lora_target_modules"]),
         (["evaluate", "decisions", "--help"], ["--per_kind", "--model", "--limit"]),
         (["inspect", "--help"], ["--show", "--max_length", "--json"]),
-        (["chat", "--help"], ["--tools", "--temperature", "--max_new_tokens"]),
+        (["chat", "--help"], ["--tools", "--temperature", "--max_new_tokens", "--compare", "--serve"]),
+        (["export", "--help"], ["--output", "--format", "--dtype"]),
     ],
 )
 def test_help_of_each_verb(run: Run, words: list[str], fields: list[str]) -> None:

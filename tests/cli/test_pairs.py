@@ -160,5 +160,5 @@ def test_what_to_make_pairs_of_must_be_said(capsys: pytest.CaptureFixture[str]) 
     for words, given in ((["pairs"], ""), (["pairs", "trajectory"], " (got 'trajectory')")):
         assert main(words) == 2
         error = capsys.readouterr().err
-        assert "turnpoint pairs: say what: trajectories, rename" in error
+        assert "turnpoint pairs: say what: trajectories, samples, rename, annotate" in error
         assert error.strip().endswith(given)

@@ -14,7 +14,7 @@ from tests.pairs.dialogues import ALL
 from turnpoint.dialogue import Decision
 from turnpoint.errors import CheckpointError
 from turnpoint.evaluation import DecisionReport, Verdict, decision_items
-from turnpoint.report import comparison, markdown, plot_rewards
+from turnpoint.report import comparison, markdown, plot_confusion, plot_rewards
 
 ITEMS = [item for item in decision_items(ALL) if item.decision in (Decision.CALL, Decision.SLOT)]  # 3 and 1
 
@@ -84,6 +84,17 @@ def test_rewards_are_plotted(tmp_path: Path) -> None:
     other = metrics(tmp_path / "other.jsonl", [step(1, 0.0, 0.0), step(2, -0.1, 0.2)])
     plot_rewards(other, tmp_path / "other.png")
     assert (tmp_path / "other.png").read_bytes() != image
+
+
+def test_a_confusion_matrix_is_plotted(tmp_path: Path) -> None:
+    """A row for each kind that has turns; a column for each decision and whatever else was decided."""
+    confusion = {"call": {"call": 4, "malformed call": 1}, "slot": {"slot": 2}, "relevance": {}}
+    plot_confusion(confusion, tmp_path / "a.png", title="own")
+    image = (tmp_path / "a.png").read_bytes()
+    assert image.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", image[16:24]) == (888, 324)  # pixels: 2.4 + 5 by 1.6 + 2 · 0.55 inches, 120 each
+    plot_confusion(confusion | {"slot": {"call": 2}}, tmp_path / "b.png", title="own")
+    assert (tmp_path / "b.png").read_bytes() != image
 
 
 def test_metrics_without_rewards(tmp_path: Path) -> None:

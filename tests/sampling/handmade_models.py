@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AddedToken, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
 def chain_model(tokenizer: PreTrainedTokenizerFast, start: Sequence[int]) -> LlamaForCausalLM:
@@ -17,6 +17,12 @@ def chain_model(tokenizer: PreTrainedTokenizerFast, start: Sequence[int]) -> Lla
         model.model.embed_tokens.weight.copy_(torch.eye(size))
         model.lm_head.weight.copy_(torch.nn.functional.one_hot(following, size).T)
     return model
+
+
+def scripted(tokenizer: PreTrainedTokenizerFast, *pieces: str) -> LlamaForCausalLM:
+    """Writes these texts, each one token, which the tokenizer is given for it."""
+    tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece in pieces])
+    return chain_model(tokenizer, [tokenizer.convert_tokens_to_ids(piece) for piece in pieces])
 
 
 def unigram_model(tokenizer: PreTrainedTokenizerFast, logits: Mapping[int, float]) -> LlamaForCausalLM:

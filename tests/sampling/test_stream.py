@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from tests.cli.tiny import tokenizer as make_tokenizer
-from tests.sampling.handmade_models import chain_model
+from tests.sampling.handmade_models import chain_model, scripted
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from turnpoint.dialogue import ToolCall
@@ -49,23 +49,10 @@ def streamed(
     return stream_reply(model, tokenizer, prompt, sampling, seed=seed, show=pieces.append, **settings), pieces
 
 
-class Scripted:
-    """A tokenizer that decodes the ids 0, 1, ... to these texts, and a model that writes them, whatever they hold."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, *texts: str) -> None:
-        self.texts = texts
-        self.tokenizer = make_tokenizer()
-        self.tokenizer.decode = self.decode
-        self.ids = tokenizer("It is sunny. Which city? I am unable to do that.")["input_ids"]
-        assert len(self.ids) >= len(texts)
-        assert len(set(self.ids[: len(texts)])) == len(texts)
-        self.model = chain_model(tokenizer, self.ids[: len(texts)])
-
-    def decode(self, ids: list[int], **_: Any) -> str:
-        return "".join(self.texts[self.ids.index(i)] for i in ids)
-
-    def said(self, **settings: Any) -> tuple[Said, list[str]]:
-        return streamed(self.model, self.tokenizer, [1], **settings)
+def said_in(*pieces: str) -> tuple[Said, list[str]]:
+    """What a model says that writes these texts, each as one token."""
+    tokenizer = make_tokenizer()
+    return streamed(scripted(tokenizer, *pieces), tokenizer, [1])
 
 
 def test_the_greedy_reply_is_that_of_a_batch(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -85,16 +72,16 @@ def test_pieces_come_token_by_token(tokenizer: PreTrainedTokenizerFast) -> None:
     assert len(pieces) == len(words) + 2  # one for each token, the end too, and the last
 
 
-def test_a_call_is_not_shown_and_what_is_around_it_is(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_call_is_not_shown_and_what_is_around_it_is() -> None:
     call = ' {"name": "weather", "arguments": {"city": "Rome"}}'
-    said, pieces = Scripted(tokenizer, "I will", " look.\n<tool", "_call>", call, "</tool_call>", "\nDone.").said()
+    said, pieces = said_in("I will", " look.\n<tool", "_call>", call, "</tool_call>", "\nDone.")
     assert said.calls == (ToolCall(name="weather", arguments={"city": "Rome"}),)
     assert said.content == "I will look.\n\nDone."
     assert [piece for piece in pieces if piece] == ["I will", " look.", "\n\nDone."]
 
 
-def test_what_only_looked_like_a_call_is_shown_late(tokenizer: PreTrainedTokenizerFast) -> None:
-    said, pieces = Scripted(tokenizer, "One <to", "p> and <", "tool_call>{", "oops").said()
+def test_what_only_looked_like_a_call_is_shown_late() -> None:
+    said, pieces = said_in("One <to", "p> and <", "tool_call>{", "oops")
     assert said == Said("One <top> and <tool_call>{oops", (), False, 5)
     assert [piece for piece in pieces if piece] == ["One", " <top> and", " <tool_call>{oops"]
 

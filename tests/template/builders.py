@@ -35,8 +35,9 @@ def call(name: str = "weather", content: str | None = None, id: str | None = Non
     return Message(role="assistant", content=content, tool_calls=(ToolCall(name=name, arguments=arguments, id=id),))
 
 
-def calls(*named: tuple[str, dict[str, Any]]) -> Message:
-    return Message(role="assistant", tool_calls=tuple(ToolCall(name=name, arguments=given) for name, given in named))
+def calls(*named: tuple[str, dict[str, Any]], content: str | None = None) -> Message:
+    made = tuple(ToolCall(name=name, arguments=given) for name, given in named)
+    return Message(role="assistant", content=content, tool_calls=made)
 
 
 def result(text: str, id: str | None = None, name: str | None = None) -> Message:

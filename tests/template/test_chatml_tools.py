@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from typing import Any
 
 import pytest
@@ -195,3 +196,21 @@ def test_other_templates_are_exact_or_refuse(family: str, of: Dialogue) -> None:
         else:
             content = content.strip() if family in TRIMMING else content
             assert text.lstrip() == (content + TEXT_ENDS[family]).lstrip()
+
+
+# What vLLM's parser `hermes` documents of its grammar; the server that serves a trained model is not part of the tests.
+VLLM_HERMES = re.compile(r"<tool_call>(.*?)</tool_call>|<tool_call>(.*)", re.DOTALL)
+
+
+def test_calls_as_the_template_teaches_them_are_read_by_the_hermes_parser_of_vllm(
+    chatml: PreTrainedTokenizerBase,
+) -> None:
+    """`vllm serve RUN --enable-auto-tool-choice --tool-call-parser hermes`: content up to the first tag, then JSON."""
+    made = (("weather", {"city": "São Paulo", "days": [1, None], "say": '"</b>"\n'}), ("clock", {}))
+    [text] = supervised(chatml, dialogue(user("?"), calls(*made, content="One moment."), tools=(WEATHER, CLOCK)))
+    text = text.removesuffix("<|im_end|>")
+    found = [json.loads(closed or open) for closed, open in VLLM_HERMES.findall(text)]
+    assert [(each["name"], each["arguments"]) for each in found] == list(made)
+    assert text[: text.find("<tool_call>")].strip() == "One moment."
+    unfinished = text[: text.rfind("</tool_call>")]  # its second branch, for a call cut at its end
+    assert json.loads(VLLM_HERMES.findall(unfinished)[-1][1]) == {"name": "clock", "arguments": {}}

@@ -9,7 +9,7 @@ from tests.template.builders import CLOCK, WEATHER, call, calls, dialogue, super
 from tests.template.tiny_tokenizers import tokenizer
 
 from turnpoint.dialogue import ToolCall
-from turnpoint.template import attempts_call, parse_reply
+from turnpoint.template import attempts_call, parse_reply, settled_content
 
 ROME = ToolCall(name="weather", arguments={"city": "Rome"})
 NOW = ToolCall(name="clock", arguments={})
@@ -37,8 +37,30 @@ IN_TAGS = '<tool_call>\n{"name": "weather", "arguments": {"city": "Rome"}}\n</to
         ("<think>\nMaybe <tool_call>?\n</think>\n\n" + IN_TAGS, "<think>\nMaybe <tool_call>?\n</think>", (ROME,)),
         ('{"city": "Rome"}', '{"city": "Rome"}', ()),
         ("[1] is a source.", "[1] is a source.", ()),
+        ('<function=weather>{"city": "Rome"}</function><|eom_id|>', None, (ROME,)),
+        ('<function=weather>{"city": "Rome"}</function>\n<function=clock>{}</function>', None, (ROME, NOW)),
+        ('I look.<function=weather>{"city": "Rome"}</function>', "I look.", (ROME,)),
+        ('>>>weather\n{"city": "Rome"}<|eot_id|>', None, (ROME,)),
+        ('weather\n{"city": "Rome"}\n>>>clock\n{}<|eot_id|>', None, (ROME, NOW)),
+        ('all\nI look.\n>>>weather\n{"city": "Rome"}', "I look.", (ROME,)),
+        (">>>all\nIt is sunny.", "It is sunny.", ()),
+        ('Example\n{"city": "Rome"} is JSON.', 'Example\n{"city": "Rome"} is JSON.', ()),
+        (">>> print(1)\n1", ">>> print(1)\n1", ()),
+        ('<TOOLCALL>[{"name": "weather", "arguments": {"city": "Rome"}}]</TOOLCALL>', None, (ROME,)),
+        (
+            '{"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function", "function":'
+            ' {"name": "weather", "arguments": "{\\"city\\": \\"Rome\\"}"}}]}',
+            None,
+            (ROME,),
+        ),
+        ('{"content": "One moment.", "tool_calls": [{"function": {"name": "clock", "arguments": "{}"}}]}',
+         "One moment.", (NOW,)),
+        ('{"tool_calls": [{"type": "function", "function": {"name": "clock", "arguments": "{}"}}]}', None, (NOW,)),
+        ('{"function_call": {"name": "weather", "arguments": "{\\"city\\": \\"Rome\\"}"}}', None, (ROME,)),
+        ('[{"id": "c1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}]', None, (NOW,)),
+        ('{"role": "assistant", "content": "Hi"}', '{"role": "assistant", "content": "Hi"}', ()),
     ],
-)
+)  # fmt: skip
 def test_replies(text: str, content: str | None, found: tuple[ToolCall, ...]) -> None:
     assert parse_reply(text) == (content, found)
     assert not attempts_call(content)
@@ -57,6 +79,11 @@ def test_replies(text: str, content: str | None, found: tuple[ToolCall, ...]) ->
         '{"name": "weather", "parameters": {"city": }}',
         "[TOOL_CALLS] [{]",
         '<|python_tag|>weather.get(city="Rome")',
+        '<function=weather>{"city": "Ro</function>',
+        "<function=weather>[1]</function>",
+        '>>>weather\n{"city": }',
+        "<TOOLCALL>[weather(Rome)]</TOOLCALL>",
+        '{"tool_calls": [{"function": {"name": "weather"}}]}',
     ],
 )
 def test_calls_that_cannot_be_read_stay_in_the_content(text: str) -> None:
@@ -116,3 +143,44 @@ def test_any_arguments_are_read_back(arguments: dict[str, Any], before: str) -> 
 def test_any_text_can_be_parsed(text: str) -> None:
     content, found = parse_reply(text)
     assert found or (content or "") == text.strip()
+
+
+FRAGMENTS = (
+    *("I ", "see", "\n", " ", ". ", ": 1", "<", "[", "]", "{", "}", '"', ",", "<think>", "</think>", "clock", "all\n"),
+    *(
+        "<tool_call>",
+        "</tool_call>",
+        "[TOOL_CALLS]",
+        "<|python_tag|>",
+        "<TOOLCALL>",
+        "</TOOLCALL>",
+        "</s>",
+        "<|im_end|>",
+    ),
+    *(">>>all\n", ">>>clock\n", "<function=clock>", "</function>", '{"name"', '{"city": "Rome"}'),
+    *('{"name": "clock", "arguments": {}}', '{"role": "assistant", "content": "Hi", "tool_calls": []}'),
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join), st.data())
+def test_what_is_settled_stays_whatever_follows(text: str, data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(text)))
+    content, _ = parse_reply(text)
+    assert (content or "").startswith(settled_content(text[:end]))
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("I can check that. ", "I can check that."),
+        ("I can check that.\n<tool_", "I can check that."),
+        ('I can check that.\n<tool_call>{"name": ', "I can check that."),
+        ("<think>\nMaybe a <tool_call>?</think>\n\nYes, he", "<think>\nMaybe a <tool_call>?</think>Yes, he"),
+        ('{\n "na', ""),
+        ('{"city": "Ro', '{"city": "Ro'),
+        ("a < b, and b <", "a < b, and b"),
+    ],
+)
+def test_content_is_settled_up_to_what_may_become_a_call(text: str, settled: str) -> None:
+    assert settled_content(text) == settled

@@ -1,5 +1,6 @@
 """A tokenizer trained here, tiny random models, and a few dialogues and pairs."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from transformers import (
 )
 
 from turnpoint.dialogue import Dialogue, Message, PreferencePair
-from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from turnpoint.training import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -158,6 +159,11 @@ class Stages:
         args = DPOConfig(**self.settings(beta=0.5) | settings)
         options = {"train_dataset": data, "processing_class": self.tokenizer} | (given or {})
         return DPOTrainer(model, args=args, **options)
+
+    def reward(self, model: Any, data: Any, *, given: dict[str, Any] | None = None, **settings: Any) -> RewardTrainer:
+        """`given` goes to the trainer, the rest to its settings."""
+        options = {"train_dataset": data, "processing_class": copy.deepcopy(self.tokenizer)} | (given or {})
+        return RewardTrainer(model, args=RewardConfig(**self.settings(**settings)), **options)
 
     def sft(self, model: Any, data: Any, *, given: dict[str, Any] | None = None, **settings: Any) -> SFTTrainer:
         """`given` goes to the trainer, the rest to its settings."""

@@ -8,19 +8,20 @@ import pytest
 from peft import LoraConfig
 
 from turnpoint.errors import ConfigError
-from turnpoint.training import DPOConfig, SFTConfig, configs
+from turnpoint.training import DPOConfig, RewardConfig, SFTConfig, configs
 from turnpoint.training.configs import StageConfig
 from turnpoint.training.of_trl import ArgumentsOfTRL
 
 
 def test_defaults(tmp_path: Path) -> None:
-    dpo, sft = DPOConfig(output_dir=str(tmp_path)), SFTConfig(output_dir=str(tmp_path))
-    assert (dpo.learning_rate, sft.learning_rate) == (1e-6, 2e-5)
+    dpo, sft, reward = (config(output_dir=str(tmp_path)) for config in (DPOConfig, SFTConfig, RewardConfig))
+    assert (dpo.learning_rate, sft.learning_rate, reward.learning_rate) == (1e-6, 2e-5, 1e-5)
+    assert (reward.margin, reward.label_smoothing, reward.center_rewards_coefficient) == (0, 0, None)
     assert (dpo.report_to, dpo.num_train_epochs, dpo.bf16, dpo.turns_from) == ([], 1, False, "fork")
     assert DPOConfig().output_dir == "turnpoint_output"
 
 
-@pytest.mark.parametrize("config", [StageConfig, DPOConfig, SFTConfig])
+@pytest.mark.parametrize("config", [StageConfig, DPOConfig, RewardConfig, SFTConfig])
 def test_every_field_of_ours_has_help_with_its_default(config: type) -> None:
     inherited = {field.name for base in (StageConfig.__mro__[1], ArgumentsOfTRL) for field in dataclasses.fields(base)}
     for field in dataclasses.fields(config):

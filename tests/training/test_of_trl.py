@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from turnpoint.errors import ConfigError
-from turnpoint.training import DataCollatorForPreference, DPOConfig
+from turnpoint.training import DataCollatorForPreference, DPOConfig, RewardConfig
 from turnpoint.training.of_trl import NOTHING_LEFT, REFUSED, ArgumentsOfTRL
 
 
@@ -17,13 +17,14 @@ def test_every_argument_is_explained_or_refused() -> None:
     assert fields == {*NOTHING_LEFT, *REFUSED}
 
 
-def test_all_settings_of_trl_are_taken_or_named() -> None:
-    """Every field of the DPOConfig of TRL 1.16.0 is one of ours."""
+@pytest.mark.parametrize("config", [DPOConfig, RewardConfig])
+def test_all_settings_of_trl_are_taken_or_named(config: type) -> None:
+    """Every field of the settings of that name in TRL 1.16.0 is one of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trl = pytest.importorskip("trl", reason="TRL is for development only")
-        theirs = {item.name for item in dataclasses.fields(trl.DPOConfig)}
-    assert theirs <= {item.name for item in dataclasses.fields(DPOConfig)}
+        theirs = {item.name for item in dataclasses.fields(getattr(trl, config.__name__))}
+    assert theirs <= {item.name for item in dataclasses.fields(config)}
 
 
 @pytest.mark.parametrize("name", NOTHING_LEFT)

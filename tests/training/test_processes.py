@@ -65,7 +65,7 @@ ADAPTER = LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True)
 OF_ONE = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 16}  # what two have together
 
 
-def launch_two(folder: Path) -> None:
+def launch_two(folder: Path, stage: str = "dpo") -> None:
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
@@ -73,19 +73,26 @@ def launch_two(folder: Path) -> None:
     }
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
-        [*launcher, str(SCRIPT), str(folder)], env=environment, capture_output=True, text=True, timeout=180
+        [*launcher, str(SCRIPT), str(folder), stage], env=environment, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("loss", [{}, {"loss_type": "aot,bco_pair,kto_pair", "reduction": "sum"}], ids=str)
+COUPLED = {"loss_type": "aot,bco_pair,kto_pair", "reduction": "sum"}
+REWARD = {"margin": 0.3, "center_rewards_coefficient": 0.05, "max_tokens_per_row": 60}
+
+
+@pytest.mark.parametrize(
+    ("stage", "own"), [("dpo", SETTINGS), ("dpo", SETTINGS | COUPLED), ("reward", REWARD)], ids=str
+)
 def test_two_processes_give_the_update_of_one(
     tmp_path: Path,
     stages: Any,
     tiny_model: Callable[..., PreTrainedModel],
     pairs: list[PreferencePair],
-    loss: dict[str, Any],
+    stage: str,
+    own: dict[str, Any],
 ) -> None:
     """Nine pairs, four a step: the last step holds one pair, so that one process runs only empty rows."""
     tiny_model("gpt2").save_pretrained(tmp_path / "model")
@@ -96,14 +103,14 @@ def test_two_processes_give_the_update_of_one(
     ]
     (tmp_path / "pairs.json").write_text(json.dumps(rows))
     settings = stages.settings(
-        **SETTINGS | loss, per_device_train_batch_size=2, per_device_eval_batch_size=8, output_dir=str(tmp_path / "two")
+        **own, per_device_train_batch_size=2, per_device_eval_batch_size=8, output_dir=str(tmp_path / "two")
     )
     (tmp_path / "settings.json").write_text(json.dumps(settings))
-    launch_two(tmp_path)
+    launch_two(tmp_path, stage)
     assert (tmp_path / "two" / "adapter_model.safetensors").exists()
     for name, peft_config in (("full", None), ("adapter", ADAPTER)):
         given = {"eval_dataset": pairs[:9], "peft_config": peft_config}
-        one = stages.dpo(tiny_model("gpt2"), pairs[:9], given=given, **SETTINGS | loss, **OF_ONE)
+        one = getattr(stages, stage)(tiny_model("gpt2"), pairs[:9], given=given, **own, **OF_ONE)
         assert_the_same(one, torch.load(tmp_path / f"{name}.pt"), steps=3)
 
 

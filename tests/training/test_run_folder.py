@@ -18,7 +18,7 @@ from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import CheckpointError, ConfigError, DataError
 from turnpoint.models import load_model
 from turnpoint.template import ensure_tool_template
-from turnpoint.training import DPOConfig, SFTConfig, run_folder
+from turnpoint.training import DPOConfig, RewardConfig, SFTConfig, run_folder
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -122,7 +122,7 @@ def test_what_was_shortened_is_counted(
     assert f"train data: shortened {found['count']} {how} ({found['first'][0]}, {found['first'][1]}, …)" in caplog.text
 
 
-@pytest.mark.parametrize("config", [DPOConfig, SFTConfig])
+@pytest.mark.parametrize("config", [DPOConfig, RewardConfig, SFTConfig])
 def test_the_settings_of_a_run_make_the_same_settings(tmp_path: Path, config: Any) -> None:
     first = config(output_dir=str(tmp_path), learning_rate=3e-5, max_tokens_per_row=77)
     again = config(**yaml.safe_load(yaml.safe_dump(first.resolved())))

@@ -105,6 +105,30 @@ row = {
 trainer = DPOTrainer(model="model", train_dataset=Dataset.from_list([row] * 4))
 trainer.train()
 """,
+    "reward": f"""
+from turnpoint import RewardConfig, RewardTrainer
+from datasets import load_dataset
+{LOAD}
+trainer = RewardTrainer(
+    model="model",
+    args=RewardConfig(output_dir="out", center_rewards_coefficient=0.01, max_length=512),
+    train_dataset=train_dataset,
+)
+trainer.train()
+""",
+    "reward, a classifier and peft": f"""
+from datasets import load_dataset
+from peft import LoraConfig
+from transformers import AutoModelForSequenceClassification
+from turnpoint import RewardTrainer
+{LOAD}
+trainer = RewardTrainer(
+    AutoModelForSequenceClassification.from_pretrained("model", num_labels=1),
+    train_dataset=train_dataset,
+    peft_config=LoraConfig(modules_to_save=["score"]),
+)
+trainer.train()
+""",
     "several losses": f"""
 from datasets import load_dataset
 from turnpoint import DPOConfig, DPOTrainer

@@ -279,6 +279,6 @@ def test_statistics_are_those_of_the_whole_distribution(
         p = logits.softmax(-1)
         expected = [-(p * p.log()).sum(-1), p.square().sum(-1).log(), logits.mean(-1), logits.argmax(-1) == tokens]
         torch.testing.assert_close(scores.statistics, torch.stack([each.double() for each in expected], -1))
-        torch.testing.assert_close(scores.logps, p.log()[range(len(tokens)), tokens])
-        assert scores.logps.requires_grad
+        torch.testing.assert_close(scores.values, p.log()[range(len(tokens)), tokens])
+        assert scores.values.requires_grad
         assert not scores.statistics.requires_grad

@@ -100,7 +100,7 @@ def test_a_model_that_ignores_the_mask_is_found_out(tiny_model: Build, dtype: to
     model.forward = lambda attention_mask=None, **inputs: honest(**inputs)
     sharing = check_sharing(model, forked())
     assert not sharing.shared
-    assert sharing.reason.startswith("tree and plain log-probs differ by ")
+    assert sharing.reason.startswith("tree and plain scores differ by ")
 
 
 def test_a_model_that_refuses_the_mask_is_quoted(tiny_model: Build) -> None:

@@ -1,21 +1,22 @@
-"""`turnpoint chat MODEL`: talk to a model in the terminal; the user plays the tools."""
+"""`turnpoint chat MODEL`: talk to a model in the terminal, or serve it to programs on this machine."""
 
-import json
-import sys
-from collections.abc import Callable
+import dataclasses
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import ModelOptions
-from turnpoint.cli.loading import open_model, read_tools
+from turnpoint.cli.loading import on_device, open_model, read_tools, say
 from turnpoint.cli.options import Verb
-from turnpoint.dialogue import Message, Tool, ToolCall
+from turnpoint.cli.talk import COMMANDS, Speaker, Talk
+from turnpoint.cli.tool_answers import tool_answers
+from turnpoint.dialogue import Message, Tool
+from turnpoint.errors import ConfigError
 
 if TYPE_CHECKING:
-    from turnpoint.sampling import Reply
-
-_COMMANDS = "/reset starts again, /quit leaves"
+    from turnpoint.sampling import Said, Sampling, Show
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,116 +24,107 @@ class ChatOptions:
     """How to talk."""
 
     tools: str | None = field(default=None, metadata={"help": "JSON file with a list of tools (OpenAI form or bare)"})
+    tool_functions: str | None = field(
+        default=None,
+        metadata={"help": "Python file whose functions, named as the tools, answer calls; it is run; null: you answer"},
+    )
+    tool_results: str | None = field(
+        default=None, metadata={"help": "JSON file, name of a tool -> what it returns; null: you answer"}
+    )
+    compare: str | None = field(
+        default=None, metadata={"help": "a second model, which gets the same messages and keeps its own history"}
+    )
     system: str | None = field(default=None, metadata={"help": "text of the system message"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyOptions:
+    """How replies are drawn; with serve, where a request does not say."""
+
     max_new_tokens: int = field(default=256, metadata={"help": "tokens of the longest reply"})
     temperature: float = field(default=0.0, metadata={"help": "0 takes the likeliest token each time"})
+    top_p: float = field(
+        default=1.0, metadata={"help": "draw from the likeliest tokens that hold this probability together"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of sampling, where temperature is above 0"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """An OpenAI-compatible server in the place of the terminal."""
+
+    serve: bool = field(
+        default=False, metadata={"help": "answer POST /v1/chat/completions of programs on this machine (127.0.0.1)"}
+    )
+    port: int = field(default=8000, metadata={"help": "to listen on, with serve; 0 takes a free one"})
 
 
 VERB = Verb(
     name="chat",
     about=(
-        "Talk to a model. With --tools it may call them: the call is shown, and you type what the tool returns."
-        f" {_COMMANDS[0].upper()}{_COMMANDS[1:]}; a pipe on stdin works too, one message a line."
+        "Talk to a model. With --tools it may call them: the call is shown, and you type what the tool returns, unless"
+        f" functions or canned results do. Commands: {', '.join(COMMANDS)}; a pipe on stdin works too, one message a"
+        " line. With --serve, programs talk to it instead."
     ),
-    groups={"Chat": ChatOptions, "Model": ModelOptions},
+    groups={"Chat": ChatOptions, "Replies": ReplyOptions, "Serve": ServeOptions, "Model": ModelOptions},
     positional=("model",),
 )
 
 
-class _Leave(Exception):
-    """The user has said /quit, or stdin has ended."""
-
-
-class _Reset(Exception):
-    """The user has said /reset."""
-
-
 def run(given: Given) -> None:
-    """Talk until the user leaves."""
+    """Talk until the user leaves, or serve until the process is stopped."""
+    serving, models = given.build(ServeOptions), given.build(ModelOptions)
+    sampling, seed = _sampling(given.build(ReplyOptions))
+    if serving.serve:
+        _serve(given, serving.port, models, sampling)
+        return
+    if "port" in given.values:
+        raise ConfigError(f"port: has no effect without --serve (got {serving.port}); add it")
     options = given.build(ChatOptions)
+    if options.compare == models.model:
+        raise ConfigError(f"compare: is the model itself (got {options.compare!r}); name another one, or leave it out")
     tools = read_tools(options.tools)
-    from turnpoint.sampling import check_sampling, generate_replies
+    answer = tool_answers(options.tool_functions, options.tool_results, tools)
+    opened = [("model" if options.compare is None else models.model, models)]
+    if options.compare is not None:
+        opened.append((options.compare, dataclasses.replace(models, model=options.compare, revision=None)))
+    Talk([_speaker(name, each, tools, sampling, seed) for name, each in opened], tools, answer, options.system).talk()
+
+
+def _sampling(options: ReplyOptions) -> "tuple[Sampling, int]":
+    from turnpoint.sampling import Sampling
+
+    sampling = Sampling(options.max_new_tokens, options.temperature, top_p=options.top_p)
+    sampling.check()
+    return sampling, options.seed
+
+
+def _speaker(name: str, models: ModelOptions, tools: Sequence[Tool], sampling: "Sampling", seed: int) -> Speaker:
+    from turnpoint.sampling import stream_reply
     from turnpoint.template import Renderer
 
-    check_sampling(options.max_new_tokens, options.temperature)
-    model, tokenizer = open_model(given.build(ModelOptions))
+    model, tokenizer = open_model(models)
+    on_device(model, models)
     renderer = Renderer(tokenizer)
 
-    def reply(messages: list[Message]) -> "Reply":
-        return generate_replies(
-            model,
-            tokenizer,
-            [renderer.prompt_ids(messages, tools)],
-            max_new_tokens=options.max_new_tokens,
-            temperature=options.temperature,
-            seed=options.seed,
-        )[0]
+    def reply(messages: Sequence[Message], show: "Show") -> "Said":
+        return stream_reply(model, tokenizer, renderer.prompt_ids(messages, tools), sampling, seed=seed, show=show)
 
-    if sys.stdin.isatty():
-        print(f"{len(tools)} tools; {_COMMANDS}")
-    talk(reply, tools, options.system)
+    return Speaker(name, reply)
 
 
-def talk(reply: Callable[[list[Message]], "Reply"], tools: tuple[Tool, ...], system: str | None) -> None:
-    """Read messages from stdin and print what the model says, until /quit or the end of stdin.
+def _serve(given: Given, port: int, models: ModelOptions, sampling: "Sampling") -> None:
+    idle = [item.name for item in dataclasses.fields(ChatOptions) if item.name in given.values]
+    if idle:
+        raise ConfigError(
+            f"{idle[0]}: has no effect with --serve, since each request brings its own messages and tools"
+            f" (got {given.values[idle[0]]!r}); leave it out"
+        )
+    if absent := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"serve: needs {' and '.join(absent)}; run: pip install 'turnpoint[serve]'")
+    from turnpoint.sampling.serve import bound, chat_app, serve
 
-    Args:
-        reply: from the messages so far to what the model writes.
-        tools: offered to the model; calls of others are marked as unknown.
-        system: text of the system message.
-    """
-    while True:
-        messages = [Message(role="system", content=system)] if system else []
-        try:
-            while True:
-                messages.append(Message(role="user", content=_read("you> ")))
-                _answer(reply, tools, messages)
-        except _Reset:
-            print("(started again)")
-        except _Leave:
-            return
-
-
-def _answer(reply: Callable[[list[Message]], "Reply"], tools: tuple[Tool, ...], messages: list[Message]) -> None:
-    """Let the model speak until it neither calls nor waits; the user types what each tool returns."""
-    from turnpoint.template import attempts_call, parse_reply
-
-    while True:
-        text, cut = reply(messages)
-        content, calls = parse_reply(text)
-        if not content and not calls:
-            del messages[max(i for i, message in enumerate(messages) if message.role == "user") :]
-            print("(the model said nothing; your last message is taken back)")
-            return
-        messages.append(Message(role="assistant", content=content, tool_calls=calls))
-        if content:
-            print(f"model> {content}{'  (a call that cannot be read)' if attempts_call(content) else ''}")
-        for call in calls:
-            print(f"call> {_shown(call)}{'' if call.name in {tool.name for tool in tools} else '  (unknown tool)'}")
-        if cut:
-            print("(cut here: the reply reached --max_new_tokens)")
-        for call in calls:
-            result = _read(f"result of {call.name}> ")
-            messages.append(Message(role="tool", content=result, name=call.name, tool_call_id=call.id))
-        if not calls:
-            return
-
-
-def _shown(call: ToolCall) -> str:
-    return f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})"
-
-
-def _read(prompt: str) -> str:
-    """The next line that is not empty. The prompt is shown to people only."""
-    while True:
-        try:
-            line = input(prompt if sys.stdin.isatty() else "").strip()
-        except EOFError:
-            raise _Leave from None
-        if line == "/quit":
-            raise _Leave
-        if line == "/reset":
-            raise _Reset
-        if line:
-            return line
+    with bound(port) as listening:
+        model, tokenizer = open_model(models)
+        app = chat_app(on_device(model, models), tokenizer, models.model, sampling, given.values.get("seed"))
+        serve(app, listening, lambda address: say(f"serving {models.model} at {address}"))

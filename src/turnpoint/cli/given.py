@@ -164,8 +164,9 @@ def _yaml_value(node: yaml.Node, where: str) -> Any:
 
 
 def _convert(option: Option, word: _Word, verb: Verb) -> Any:
+    value = [word.value] if option.texts and isinstance(word.value, str) else word.value
     try:
-        return convert(word.value, option.kind)
+        return convert(value, option.kind)
     except ValueError:
         raise ConfigError(
             f"{word.where}: must be {describe(option.kind)} (got {word.value!r}); see `turnpoint {verb.name} --help`"

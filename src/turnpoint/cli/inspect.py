@@ -1,6 +1,5 @@
 """`turnpoint inspect DATA`: what a data set holds, what is wrong with it, and what a model would read of it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
 from turnpoint.cli.loading import open_processing_class, say
 from turnpoint.cli.options import Verb
-from turnpoint.cli.output import console, print_json, print_table
+from turnpoint.cli.output import console, print_json, print_table, writable, write_text
 from turnpoint.cli.overview import print_overview
 from turnpoint.data import load
 from turnpoint.data.containers import container_of
@@ -83,7 +82,7 @@ def run(given: Given) -> None:
     """Examine the data and print the findings."""
     data, options = given.build(DataOptions), given.build(InspectOptions)
     _check(options)
-    page = _writable(options.html)
+    page = writable(options.html, "--html")
     loaded = load(data.dataset, **data.arguments())
     records: Sequence[Dialogue | PreferencePair] = loaded.records
     renderer, max_length = _renderer(options)
@@ -97,7 +96,8 @@ def run(given: Given) -> None:
     if page is not None and tokenized is not None and renderer is not None:
         from turnpoint.report import inspector_page
 
-        _write_page(page, inspector_page(data.dataset, records, tokenized, findings, renderer.tokenizer))
+        write_text(page, inspector_page(data.dataset, records, tokenized, findings, renderer.tokenizer), "--html")
+        say(f"{page}: open it in a browser")
     if options.json:
         print_json(
             {
@@ -170,34 +170,6 @@ def _other_splits(data: DataOptions) -> list[str]:
         return []
     found = {split_of(path.name) for path in folder.iterdir() if container_of(path)}
     return sorted(split for split in found if split not in (None, split_of(data.split)))
-
-
-def _writable(html: str | None) -> Path | None:
-    """The file of the page, its folder made: what keeps it from being written is told before the work is done."""
-    if html is None:
-        return None
-    file = Path(html).expanduser()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(file, error.strerror) from None
-    if file.is_dir():
-        raise _unwritable(file, "it is a folder")
-    if not os.access(file.parent, os.W_OK):
-        raise _unwritable(file, "its folder takes no files")
-    return file
-
-
-def _write_page(file: Path, page: str) -> None:
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(file, error.strerror) from None
-    say(f"{file}: open it in a browser")
-
-
-def _unwritable(file: Path, why: str | None) -> ConfigError:
-    return ConfigError(f"--html: cannot write {file}: {why}; check the path")
 
 
 def _print_findings(findings: Sequence[Finding], examined: str) -> None:

@@ -32,11 +32,16 @@ def open_model(options: ModelOptions) -> "tuple[PreTrainedModel, PreTrainedToken
     return open_weights(options), tokenizer
 
 
-def open_weights(options: ModelOptions) -> "PreTrainedModel":
-    """The model alone; see `open_model`."""
+def open_weights(options: ModelOptions, load: "Callable[..., PreTrainedModel] | None" = None) -> "PreTrainedModel":
+    """The model alone; see `open_model`.
+
+    Args:
+        options: which model, and how.
+        load: what loads it; None: `turnpoint.models.load_model`.
+    """
     from turnpoint.models import four_bits, load_model
 
-    return load_model(
+    return (load or load_model)(
         options.model,
         dtype=options.dtype,
         attn_implementation=options.attn_implementation,
@@ -44,6 +49,15 @@ def open_weights(options: ModelOptions) -> "PreTrainedModel":
         **({"revision": options.revision} if options.revision else {}),
         quantization_config=four_bits() if options.load_in_4bit else None,
     )
+
+
+def on_device(model: "PreTrainedModel", options: ModelOptions) -> "PreTrainedModel":
+    """The model on the GPU where there is one; weights of 4 bits are there already."""
+    import torch
+
+    if torch.cuda.is_available() and not options.load_in_4bit:
+        model.to("cuda")
+    return model
 
 
 def open_tokenizer(options: ModelOptions) -> "PreTrainedTokenizerFast":

@@ -34,14 +34,24 @@ class _Entry(NamedTuple):
 VERBS = {
     "demo": _Entry("turnpoint.cli.demo", "the main job on the embedded model and data"),
     "sft": _Entry("turnpoint.cli.sft", "fine-tune a model on dialogues"),
+    "reward": _Entry("turnpoint.cli.reward", "train a reward model on preference pairs"),
     "dpo": _Entry("turnpoint.cli.dpo", "train a model on preference pairs"),
     "sample": _Entry("turnpoint.cli.sample", "several replies of a model to each prompt"),
     "pairs trajectories": _Entry("turnpoint.cli.pairs.trajectories", "preference pairs out of tool dialogues"),
+    "pairs samples": _Entry("turnpoint.cli.pairs.samples", "preference pairs of what a model wrote"),
     "pairs rename": _Entry("turnpoint.cli.pairs.rename", "preference pairs that teach a model another name"),
+    "pairs annotate": _Entry("turnpoint.cli.pairs.annotate", "preference pairs by hand, on a page on this machine"),
     "evaluate": _Entry("turnpoint.cli.evaluate", "measure the decisions of a model: call, slot, completion, relevance"),
+    "evaluate reward": _Entry("turnpoint.cli.evaluate_reward", "how a reward model judges pairs it has not seen"),
+    "evaluate preferences": _Entry(
+        "turnpoint.cli.evaluate_preferences", "how a trained model ranks pairs, by its implicit rewards"
+    ),
+    "evaluate perplexity": _Entry("turnpoint.cli.evaluate_perplexity", "how well a model foresees held-out dialogues"),
+    "evaluate compare": _Entry("turnpoint.cli.evaluate_compare", "replies of several models side by side"),
     "run": _Entry("turnpoint.cli.run", "the stages of a recipe, one after the other"),
     "inspect": _Entry("turnpoint.cli.inspect", "the data doctor: what is wrong with a data set and how to mend it"),
-    "chat": _Entry("turnpoint.cli.chat", "talk to a model, tools included"),
+    "chat": _Entry("turnpoint.cli.chat", "talk to a model, tools included, or serve it"),
+    "export": _Entry("turnpoint.cli.export", "one model in plain files: safetensors or GGUF"),
 }
 
 

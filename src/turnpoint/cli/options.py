@@ -37,6 +37,7 @@ class Option:
         help: what it does, with its unit.
         heading: the part of the help it belongs to.
         values: what single values mean, in a line each.
+        texts: a list whose items are texts, in which a comma is a comma.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Option:
     help: str
     heading: str
     values: Mapping[str, str] = field(default_factory=dict)
+    texts: bool = False
 
     @property
     def spellings(self) -> tuple[str, ...]:
@@ -105,6 +107,17 @@ class Verb:
 _INHERITED = "transformers.TrainingArguments"
 
 
+def fields_of(kind: type["DataclassInstance"], *names: str) -> type["DataclassInstance"]:
+    """A dataclass of some fields of another, for verbs that take those alone; types, defaults and help are the same."""
+    hints = typing.get_type_hints(kind)
+    taken = []
+    for name in names:
+        item = kind.__dataclass_fields__[name]
+        made = field(default=item.default, default_factory=item.default_factory, metadata=item.metadata)
+        taken.append((name, hints[name], made))
+    return dataclasses.make_dataclass(kind.__name__, taken, kw_only=True, frozen=True)
+
+
 def nearest(word: str, names: Iterable[str]) -> str:
     """The end of an error line about an unknown name: the closest known one, or where to look."""
     known = list(names)
@@ -132,6 +145,7 @@ def _options(heading: str, kind: type["DataclassInstance"]) -> Iterable[Option]:
                 help=_help(item),
                 heading=_INHERITED if item.name in inherited else heading,
                 values=item.metadata.get("values", {}),
+                texts=item.metadata.get("texts", False),
             )
 
 

@@ -1,12 +1,16 @@
-"""Results on stdout: a table for people, JSON for machines. Progress on stderr."""
+"""Results on stdout: a table for people, JSON for machines; or in files. Progress on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
+
+from turnpoint.errors import ConfigError
 
 Item = TypeVar("Item")
 
@@ -36,7 +40,52 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    print(_as_json(value))
+
+
+def writable(file: str | None, flag: str) -> Path | None:
+    """The file that a flag names, its folder made; None where it names none.
+
+    Raises:
+        ConfigError: it cannot be written, which is told before the work is done.
+    """
+    if file is None:
+        return None
+    path = Path(file).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, flag, error.strerror) from None
+    if path.is_dir():
+        raise _unwritable(path, flag, "it is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise _unwritable(path, flag, "its folder takes no files")
+    return path
+
+
+def write_text(path: Path, text: str, flag: str) -> None:
+    """Write the file that a flag names; lone surrogates, which UTF-8 has no form for, as question marks.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise _unwritable(path, flag, error.strerror) from None
+
+
+def write_json(path: Path, value: Any, flag: str) -> None:
+    """Write a file of one JSON document; errors of `write_text`."""
+    write_text(path, _as_json(value) + "\n", flag)
+
+
+def _unwritable(path: Path, flag: str, why: str | None) -> ConfigError:
+    return ConfigError(f"{flag}: cannot write {path}: {why}; check the path")
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
 def _cell(value: Any) -> str:

@@ -1,10 +1,8 @@
-"""What `sft` and `dpo` have in common: load the data and the model, train, save, say what to do with the result."""
+"""What `sft`, `reward` and `dpo` have in common: load data and model, train, save, say what to do with the result."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, NamedTuple
-
-from peft import PeftModel
-from transformers import ProcessorMixin
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import AdapterOptions, ModelOptions, OutputOptions, TrainingDataOptions
@@ -12,20 +10,21 @@ from turnpoint.cli.loading import adapter, open_processing_class, open_weights, 
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import Source
-from turnpoint.models import Loader, loader
 from turnpoint.progress import bars_of_transformers
-from turnpoint.training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from turnpoint.training.configs import StageConfig
 from turnpoint.training.records import Tokenized
+from turnpoint.training.trainer import StageTrainer
 
 
 class Stage(NamedTuple):
-    """A stage's settings, and what trains it."""
+    """A stage's settings, what trains it, and what to do with `{output}` then."""
 
-    config: type[SFTConfig] | type[DPOConfig]
-    trainer: type[SFTTrainer] | type[DPOTrainer]
+    config: type[StageConfig]
+    trainer: type[StageTrainer[Any]]
+    then: str = "Chat with it:  turnpoint chat {output}"
 
 
-def verb(name: str, about: str, config: type[SFTConfig] | type[DPOConfig]) -> Verb:
+def verb(name: str, about: str, config: type[StageConfig]) -> Verb:
     """The verb of a stage: its own fields first, those of the transformers Trainer last."""
     return Verb(
         name=name,
@@ -57,7 +56,7 @@ def run_stage(given: Given, stage: Stage) -> None:
     model_options = given.build(ModelOptions)
     processing_class = open_processing_class(model_options)
     tokenized = {part: _tokenize(stage, source, processing_class, config) for part, source in sources.items()}
-    model = open_weights(model_options)
+    model = open_weights(model_options, partial(stage.trainer.load, config=config))
     trainer = stage.trainer(
         model=model,
         args=config,
@@ -72,9 +71,14 @@ def run_stage(given: Given, stage: Stage) -> None:
     if "eval" in tokenized:
         metrics |= trainer.evaluate()
     trainer.save_model()
-    is_adapter = isinstance(trainer.accelerator.unwrap_model(trainer.model), PeftModel)
-    by = loader(adapter=is_adapter, reads_images=isinstance(processing_class, ProcessorMixin))
-    _print_result(str(config.output_dir), metrics, by, given.build(OutputOptions).json)
+    if given.build(OutputOptions).json:
+        print_json({"output": str(config.output_dir), "metrics": metrics})
+        return
+    print_table(["metric", "value"], sorted(metrics.items()), title=str(config.output_dir))
+    by = trainer.loader()
+    if by.processing == "AutoTokenizer":
+        print(stage.then.format(output=config.output_dir))
+    print(f"Load it:       from {by.library} import {by.model}; model = {by.code(str(config.output_dir))}")
 
 
 def _sources(data: TrainingDataOptions) -> dict[str, Source]:
@@ -84,7 +88,7 @@ def _sources(data: TrainingDataOptions) -> dict[str, Source]:
     return {"train": train, "eval": replace(train, origin=data.eval_dataset, streaming=False)}
 
 
-def _tokenize(stage: Stage, source: Source, processing_class: Any, config: SFTConfig | DPOConfig) -> Tokenized | Source:
+def _tokenize(stage: Stage, source: Source, processing_class: Any, config: StageConfig) -> Tokenized | Source:
     if source.streams:
         return source
     found = stage.trainer.tokenize(source, processing_class, config)
@@ -101,13 +105,3 @@ def _settings(data: TrainingDataOptions, model: ModelOptions, adapter: AdapterOp
 def _last_log(history: list[dict[str, Any]]) -> dict[str, Any]:
     """The metrics of the last steps that were logged."""
     return next((log for log in reversed(history) if "loss" in log), {})
-
-
-def _print_result(output: str, metrics: dict[str, Any], by: Loader, as_json: bool) -> None:
-    if as_json:
-        print_json({"output": output, "metrics": metrics})
-        return
-    print_table(["metric", "value"], sorted(metrics.items()), title=output)
-    if by.processing == "AutoTokenizer":
-        print(f"Chat with it:  turnpoint chat {output}")
-    print(f'Load it:       from {by.library} import {by.model}; model = {by.model}.from_pretrained("{output}")')

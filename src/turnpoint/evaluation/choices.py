@@ -5,10 +5,12 @@ that no pair builder uses, so that a model which has learnt phrases gains nothin
 or after a result the one just made; where there is none, a call of an offered tool.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall
@@ -38,6 +40,14 @@ REJECTIONS = (
 )
 
 
+class Turn(NamedTuple):
+    """A turn to choose, and how likely a model finds it."""
+
+    message: Message
+    token_ids: list[int]  # S of them, the end of the turn included
+    logps: Tensor  # nats, [S]
+
+
 def evaluate_choices(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
@@ -58,17 +68,33 @@ def evaluate_choices(
         progress: title of a progress bar; None shows none.
     """
     items = decision_items(dialogues, per_kind=per_kind, seed=seed)
+    offered = [(item, candidates(item, number)) for number, item in enumerate(items)]
+    return DecisionReport(
+        [
+            choice(item, turns, [float(turn.logps.mean()) for turn in turns.values()])
+            for (item, _), turns in zip(offered, turn_logprobs(model, tokenizer, offered, progress), strict=True)
+        ]
+    )
+
+
+def turn_logprobs(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    offered: Sequence[tuple[DecisionItem, Mapping[Decision, Message]]],
+    progress: str | None,
+) -> Iterator[dict[Decision, Turn]]:
+    """The log-probs of each turn that is offered at each item, by kind."""
     renderer = Renderer(tokenizer)
-    verdicts: list[Verdict] = []
     sharing: Sharing | None = None
     with torch.no_grad(), evaluating(model):
-        for number, item in with_progress(list(enumerate(items)), progress):
-            turns = candidates(item, number)
-            sequences = [_last_turn(renderer, item, turn) for turn in turns.values()]
+        for item, messages in with_progress(offered, progress):
+            sequences = [_last_turn(renderer, item, message) for message in messages.values()]
             sharing = sharing or check_sharing(model, sequences[:2])
             logps = sequence_logprobs(model, sequences, shared=sharing.shared)
-            verdicts.append(_verdict(item, turns, tuple(float(each.mean()) for each in logps)))
-    return DecisionReport(verdicts)
+            yield {
+                kind: Turn(message, [int(sequence.input_ids[i]) for i in sequence.scored], found)
+                for (kind, message), sequence, found in zip(messages.items(), sequences, logps, strict=True)
+            }
 
 
 def calibrated(report: DecisionReport) -> DecisionReport:
@@ -82,18 +108,25 @@ def calibrated(report: DecisionReport) -> DecisionReport:
         return report
     scores = np.array([verdict.scores for verdict in report.verdicts])  # [items, kinds]
     moved = scores - scores.mean(0)
+    messages = [candidates(verdict.item, number) for number, verdict in enumerate(report.verdicts)]
     return DecisionReport(
         [
-            _verdict(verdict.item, candidates(verdict.item, number), tuple(row))
-            for number, (verdict, row) in enumerate(zip(report.verdicts, moved.tolist(), strict=True))
+            _chosen(verdict.item, turns, row)
+            for verdict, turns, row in zip(report.verdicts, messages, moved.tolist(), strict=True)
         ]
     )
 
 
-def _verdict(item: DecisionItem, turns: Mapping[Decision, Message], scores: tuple[float, ...]) -> Verdict:
-    best = KINDS[int(np.argmax(scores))]
-    text = turns[best].content or repr(turns[best].tool_calls)
-    return Verdict(item, best, best is item.decision, text, scores=scores)
+def choice(item: DecisionItem, turns: Mapping[Decision, Turn], scores: Sequence[float]) -> Verdict:
+    """The turn of the highest score, as a verdict."""
+    return _chosen(item, {kind: turn.message for kind, turn in turns.items()}, scores)
+
+
+def _chosen(item: DecisionItem, messages: Mapping[Decision, Message], scores: Sequence[float]) -> Verdict:
+    best = list(messages)[int(np.argmax(scores))]
+    text = messages[best].content or repr(messages[best].tool_calls)
+    reason = f"finds {best} the likeliest, where {item.decision} is due"
+    return Verdict(item, best, best is item.decision, text, scores=tuple(scores), reason=reason)
 
 
 def candidates(item: DecisionItem, number: int) -> dict[Decision, Message]:

@@ -1,14 +1,24 @@
 """Turns to be decided: a context, the tools offered there, and the right kind of turn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from turnpoint.dialogue import Decision, Dialogue, Message, Tool, ToolCall, decisions
 from turnpoint.errors import ConfigError
 from turnpoint.pairs.sources import far_distractors
 
 KINDS = (Decision.CALL, Decision.SLOT, Decision.RELEVANCE, Decision.COMPLETION)
+
+
+_MESSAGE = " message "
+
+
+class AllowedCall(NamedTuple):
+    """A call that is right, as a benchmark gives it: of each argument the values that pass."""
+
+    name: str
+    arguments: Mapping[str, Sequence[Any]]  # "" among the values: the argument may be left out
 
 
 class DecisionItem(NamedTuple):
@@ -18,7 +28,26 @@ class DecisionItem(NamedTuple):
     tools: tuple[Tool, ...]
     decision: Decision
     calls: tuple[ToolCall, ...]  # the calls that are right (for a slot question: what the dialogue calls next)
-    source: str
+    source: str  # the dialogue, and after ` message ` which one of it
+    category: str = ""  # the rate that the item enters; "" for that of its decision
+    said: str | None = None  # what the data says there, where that is words
+    slots: tuple[str, ...] | None = None  # the missing parameters, where the data names them
+    allowed: tuple[AllowedCall, ...] | None = None  # of benchmarks that list what passes
+
+    @property
+    def kind(self) -> str:
+        """The rate that the item enters."""
+        return self.category or self.decision.value
+
+    @property
+    def dialogue(self) -> str:
+        """Where the dialogue stands that the item is a turn of."""
+        return self.source.partition(_MESSAGE)[0]
+
+
+def source_of(dialogue: str, message: int) -> str:
+    """Where the turn stands that is `message`, counted from 0, of a dialogue."""
+    return f"{dialogue}{_MESSAGE}{message}"
 
 
 def decision_items(dialogues: Sequence[Dialogue], *, per_kind: int | None = None, seed: int = 0) -> list[DecisionItem]:
@@ -36,14 +65,25 @@ def decision_items(dialogues: Sequence[Dialogue], *, per_kind: int | None = None
     Raises:
         ConfigError: `per_kind` is not positive.
     """
-    if per_kind is not None and per_kind < 1:
-        raise ConfigError(f"per_kind: must be at least 1 turn, or null for all (got {per_kind})")
     random = Random(seed)
     pool = list({tool.name: tool for dialogue in dialogues for tool in dialogue.tools}.values())
     items = [item for dialogue in dialogues if dialogue.tools for item in _items(dialogue, pool, random)]
+    return drawn(items, KINDS, per_kind, random)
+
+
+def drawn(
+    items: Sequence[DecisionItem], kinds: Sequence[str], per_kind: int | None, random: Random
+) -> list[DecisionItem]:
+    """As many items of each kind as there are or as `per_kind` allows, in random order.
+
+    Raises:
+        ConfigError: `per_kind` is not positive.
+    """
+    if per_kind is not None and per_kind < 1:
+        raise ConfigError(f"per_kind: must be at least 1 turn, or null for all (got {per_kind})")
     chosen: list[DecisionItem] = []
-    for kind in KINDS:
-        of_kind = [item for item in items if item.decision is kind]
+    for kind in kinds:
+        of_kind = [item for item in items if item.kind == kind]
         random.shuffle(of_kind)
         chosen += of_kind[:per_kind]
     return chosen
@@ -54,11 +94,11 @@ def _items(dialogue: Dialogue, pool: Sequence[Tool], random: Random) -> list[Dec
     for i, kind in zip(dialogue.turns, decisions(dialogue), strict=True):
         context = dialogue.messages[:i]
         calls = next((m.tool_calls for m in dialogue.messages[i:] if m.tool_calls), ())
-        source = f"{dialogue.source} message {i}"
+        source = source_of(dialogue.source, i)
         if not any(message.role == "user" for message in context):
             continue
         if kind in KINDS and (kind is not Decision.COMPLETION or context[-1].role == "tool"):
-            found.append(DecisionItem(context, dialogue.tools, kind, calls, source))
+            found.append(DecisionItem(context, dialogue.tools, kind, calls, source, said=dialogue.messages[i].content))
         first_request = not any(message.role == "assistant" for message in context)
         if kind in (Decision.CALL, Decision.SLOT) and first_request and calls:
             others = far_distractors(dialogue.tools, pool, random)

@@ -11,6 +11,7 @@ from turnpoint.objectives.objective import Term as Term
 from turnpoint.objectives.reductions import REDUCTIONS as REDUCTIONS
 from turnpoint.objectives.reductions import ReductionFact as ReductionFact
 from turnpoint.objectives.reductions import Turns as Turns
+from turnpoint.objectives.rewards import bradley_terry as bradley_terry
 from turnpoint.objectives.scores import LossSettings as LossSettings
 from turnpoint.objectives.scores import PairScores as PairScores
 from turnpoint.objectives.table import ALIASES as ALIASES

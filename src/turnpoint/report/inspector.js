@@ -1,11 +1,7 @@
-"use strict";
-// Everything that the data say reaches the page as text, never as markup: see `element`.
-
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(at("data").textContent);
 const added = new Set(data.added);
 const ITEM = 48; // pixels of a row in the list
 const MANY = 6; // copies of one added token from which a run of them is written as a number, as for images
-const LONG = 900; // characters from which a message of the prompt is folded
 const SIDES = ["chosen", "rejected"];
 
 const state = {
@@ -21,23 +17,6 @@ const state = {
 };
 let left = []; // rows that the filters leave
 let weighed = []; // functions that write the weights of the turns on view
-
-const at = (id) => document.getElementById(id);
-
-function element(name, className = "", ...children) {
-  const made = document.createElement(name);
-  made.className = className;
-  made.append(...children.filter((child) => child !== null)); // strings become text nodes
-  return made;
-}
-
-function titled(made, title) {
-  made.title = title;
-  return made;
-}
-
-const number = (value) => value.toLocaleString("en");
-const counted = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
 // ---- turns and their weights ----
 
@@ -160,38 +139,6 @@ function block(row, sides, first, last) {
 
 // ---- messages ----
 
-/** A text in which U+FFFC stands for an image. */
-function withImages(text, images) {
-  if (!images) return [text];
-  return text.split("\ufffc").flatMap((part, i) => {
-    return i ? [element("span", "image", `▧ ${images[i - 1] ?? "image"}`), part] : [part];
-  });
-}
-
-/** What the assistant thought before it spoke, folded, with what `told` says of it; null where it did not. */
-function reasoning(shown, told) {
-  if (!shown.reasoning) return null;
-  const said = element("div", "said", shown.reasoning);
-  said.dir = "auto";
-  return element("details", "reasoning", element("summary", "", "reasoning, ", told), said);
-}
-
-function message(shown) {
-  const who = element("div", "who", element("b", "", shown.role), shown.name ?? "");
-  const said = element("div", "said", ...withImages(shown.text, shown.images));
-  said.dir = "auto";
-  const made = element("div", `message ${shown.role}`, who, reasoning(shown, "not scored"), said);
-  if (shown.text.length > LONG) {
-    const more = element("button", "more", "show all");
-    made.classList.add("clamped");
-    more.onclick = () => {
-      more.textContent = made.classList.toggle("clamped") ? "show all" : "show less";
-    };
-    made.append(more);
-  }
-  return made;
-}
-
 function turn(row, sides, i, said) {
   const { start, end, decision, tokens: count, leftOut } = row.turns[sides[0]][i];
   const numbered = element("span", "number");
@@ -210,7 +157,7 @@ function turn(row, sides, i, said) {
     "div",
     "turn",
     who,
-    reasoning(said, told),
+    reasoning(said, ", ", told),
     element("div", "tokens", tokens(row, sides[0], start, end, sides.length === 1)),
   );
   weigh(row, sides, i, made, (place, shown) => {
@@ -225,7 +172,7 @@ function turn(row, sides, i, said) {
 function messages(row, sides, numbers, first) {
   return numbers.map((each, i) => {
     const found = row.refused ? -1 : row.turns[sides[0]].findIndex((turn) => turn.message === first + i);
-    return found < 0 ? message(data.messages[each]) : turn(row, sides, found, data.messages[each]);
+    return found < 0 ? message(data.messages[each], ", not scored") : turn(row, sides, found, data.messages[each]);
   });
 }
 
@@ -243,17 +190,6 @@ function heading(row) {
     made.append(titled(element("span", `chip ${finding.severity}`, finding.title), finding.mend));
   }
   return made;
-}
-
-function toolList(row) {
-  if (!row.tools.length) return null;
-  const offered = row.tools.map((i) => data.tools[i]);
-  const summary = element("summary", "", `${counted(offered.length, "tool")}: `);
-  offered.forEach((tool, i) => summary.append(i ? ", " : "", element("b", "", tool.name)));
-  const listed = offered.map((tool) =>
-    element("div", "", element("b", "", tool.name), ` ${tool.description}`, element("pre", "", tool.parameters)),
-  );
-  return element("details", "tools", summary, ...listed);
 }
 
 /** The messages that both sides share: all but the last can be folded away, for every row. */
@@ -310,7 +246,7 @@ function drawRow() {
   shown.replaceChildren(
     heading(row),
     ...(row.refused ? [element("p", "error-line", `refused: ${row.refused}`)] : []),
-    ...(byTokens ? [] : [toolList(row)].filter(Boolean)),
+    ...(byTokens ? [] : [toolList(row.tools.map((i) => data.tools[i]))].filter(Boolean)),
     ...prompt,
     ...(isPair(row) ? [fork(row)] : []),
     element("div", isPair(row) ? "sides" : "sides one", ...both.map((side) => column(row, side, byTokens))),

@@ -4,21 +4,17 @@ The page needs nothing beside itself. Its data are one JSON document, in which w
 tools, messages, and the text of tokens. `inspector.js` reads it with the names that stand here.
 """
 
-import base64
-import hashlib
 import json
-import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from itertools import takewhile
 from typing import Any, Literal, TypeAlias
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, Tool, decisions
+from turnpoint.dialogue import Decision, Dialogue, Message, PreferencePair, decisions
 from turnpoint.doctor import Finding, Row
 from turnpoint.doctor.dialogues import ways
 from turnpoint.doctor.finding import Place
@@ -26,6 +22,8 @@ from turnpoint.doctor.pairs import first_decision
 from turnpoint.doctor.templates import keeps_thought, thought
 from turnpoint.doctor.tokens import Tokenized
 from turnpoint.objectives.reductions import REDUCTIONS, Turns, turn_weights
+from turnpoint.report.messages import shown_message, shown_tool
+from turnpoint.report.page import page
 from turnpoint.report.pieces import Pieces
 from turnpoint.template import TokenizedDialogue, Turn
 
@@ -33,8 +31,6 @@ Record: TypeAlias = Dialogue | PreferencePair
 
 _SIDES: tuple[Literal["chosen", "rejected"], ...] = ("chosen", "rejected")
 _GAMMAS = [step / 20 for step in range(21)]
-# `<` could end the script element that holds the data; the others are not allowed in a script, or in UTF-8.
-_UNSAFE = re.compile("[<\u2028\u2029\ud800-\udfff]")
 
 
 def inspector_page(
@@ -53,16 +49,7 @@ def inspector_page(
         findings: what the doctor says, the worst first.
         tokenizer: of the chat template.
     """
-    script = _asset("inspector.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    parts = {
-        "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "style": _asset("inspector.css"),
-        "data": _safe_json(_data(dataset, records, tokenized, findings, tokenizer)),
-        "script": script,
-    }
-    # One pass, so that what the data say is never taken for a placeholder.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("inspector.html"))
+    return page("inspector", _data(dataset, records, tokenized, findings, tokenizer))
 
 
 def phi(gamma: float, turns: int) -> list[float]:
@@ -151,9 +138,9 @@ def _record(record: Record, tools: _Shared, messages: _Shared) -> dict[str, Any]
     """What is known of a record without a tokenizer."""
 
     def numbers(of: Iterable[Message]) -> list[int]:
-        return [messages.number(_message(each)) for each in of]
+        return [messages.number(shown_message(each, _reasoning(each))) for each in of]
 
-    fields = {"source": record.source, "tools": [tools.number(_tool(tool)) for tool in record.tools]}
+    fields = {"source": record.source, "tools": [tools.number(shown_tool(tool)) for tool in record.tools]}
     if isinstance(record, Dialogue):
         return fields | {"prompt": [], "sides": [numbers(record.messages)]}
     facts = {name: value for name in ("weight", "margin") if (value := getattr(record, name)) not in (None, 1.0)}
@@ -163,20 +150,6 @@ def _record(record: Record, tools: _Shared, messages: _Shared) -> dict[str, Any]
         "prompt": numbers(record.prompt),
         "sides": [numbers(record.chosen), numbers(record.rejected)],
     }
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    parameters = json.dumps(tool.parameters, ensure_ascii=False, indent=2)
-    return {"name": tool.name, "description": tool.description, "parameters": parameters}
-
-
-def _message(message: Message) -> dict[str, Any]:
-    """A message for reading: its calls as text, its images by name, its reasoning apart."""
-    calls = [f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})" for call in message.tool_calls]
-    shown = {"role": message.role, "text": "\n".join([*([message.content] if message.content else []), *calls])}
-    images = [image.file or "image" for image in message.images]
-    beside = {"name": message.name, "images": images, "reasoning": _reasoning(message)}
-    return shown | {name: value for name, value in beside.items() if value}
 
 
 def _reasoning(message: Message) -> str:
@@ -267,13 +240,3 @@ def _turn_counts(row: Row) -> set[int]:
     return {
         sum(map(_scored, sequence.turns[first:])) for sequence in row.sequences for first in (0, row.shared_turns)
     } - {0}
-
-
-def _safe_json(value: Any) -> str:
-    """JSON that may stand in a script element and be written as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def _asset(name: str) -> str:
-    return (files("turnpoint.report") / name).read_text(encoding="utf-8")

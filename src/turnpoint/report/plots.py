@@ -1,13 +1,18 @@
-"""Curves of a run, as PNG."""
+"""Curves of a run, and confusion matrices of decisions, as PNG."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from turnpoint.errors import CheckpointError
+
+_DECISIONS = ("call", "slot", "relevance", "completion")
+_DARK = 0.5  # share of a row from which the shade asks for white numbers
 
 
 def plot_rewards(metrics: Path, output: Path) -> None:
@@ -44,4 +49,29 @@ def plot_rewards(metrics: Path, output: Path) -> None:
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2, "frameon": False}
     rewards.legend(**below)
     margins.legend(handles=[*margins.lines, *accuracy.lines], **below)
+    figure.savefig(output, dpi=120)
+
+
+def plot_confusion(confusion: Mapping[str, Mapping[str, int]], output: Path, *, title: str = "") -> None:
+    """Draw what was decided where what was due: a row for each kind that has turns, shaded by its share of the row.
+
+    Args:
+        confusion: for each kind, how often the model did what (`DecisionReport.confusion`).
+        output: PNG to write.
+        title: of the plot.
+    """
+    due = {kind: counts for kind, counts in confusion.items() if counts}
+    decided = list(dict.fromkeys([*(kind for kind in _DECISIONS), *(kind for row in due.values() for kind in row)]))
+    counts = np.array([[row.get(kind, 0) for kind in decided] for row in due.values()])
+    shares = counts / counts.sum(1, keepdims=True)
+    figure = Figure(figsize=(2.4 + len(decided), 1.6 + 0.55 * len(due)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (i, j), count in np.ndenumerate(counts):
+        axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > _DARK else "black")
+    turns = counts.sum(1)
+    axes.set_xticks(range(len(decided)), [kind.replace(" ", "\n") for kind in decided])
+    axes.set_yticks(range(len(due)), [f"{kind} (n={count})" for kind, count in zip(due, turns, strict=True)])
+    axes.set(xlabel="decided", ylabel="due", title=title)
     figure.savefig(output, dpi=120)

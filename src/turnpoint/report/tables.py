@@ -28,5 +28,5 @@ def markdown(reports: Mapping[str, DecisionReport]) -> str:
 
 def _headings(reports: Mapping[str, DecisionReport]) -> list[str]:
     first = next(iter(reports.values()))
-    counts = {kind.value: count for kind, count in first.counts().items()}
+    counts = {str(kind): count for kind, count in first.counts().items()}
     return [f"{name}\n(n={counts[name]})" if name in counts else name for name, _ in first.rows()]

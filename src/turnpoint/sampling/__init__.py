@@ -9,6 +9,10 @@ from turnpoint.sampling.generate import Sampling as Sampling
 from turnpoint.sampling.generate import check_sampling as check_sampling
 from turnpoint.sampling.generate import generate_replies as generate_replies
 from turnpoint.sampling.generate import generate_samples as generate_samples
+from turnpoint.sampling.responses import Question as Question
+from turnpoint.sampling.responses import as_prompts as as_prompts
+from turnpoint.sampling.responses import generate_responses as generate_responses
+from turnpoint.sampling.responses import replies_to as replies_to
 from turnpoint.sampling.server import ChatServer as ChatServer
 from turnpoint.sampling.stream import Said as Said
 from turnpoint.sampling.stream import Show as Show

@@ -1,7 +1,6 @@
 """Replies to many prompts, drawn by a model in this process or by a server, into a file that can be gone on with."""
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from turnpoint.dialogue import Message
 from turnpoint.errors import ConfigError
+from turnpoint.pairs.lines import whole_lines
 from turnpoint.pairs.samples import SampledReply, Samples
 from turnpoint.progress import with_progress
 from turnpoint.sampling.generate import Sampling, generate_samples
@@ -172,13 +172,7 @@ class SamplesFile:
                 f"{self.file}: was drawn with another {changed[0]} ({known.get(changed[0])!r}, now"
                 f" {self.settings[changed[0]]!r}); give another --output, or remove the file"
             )
-        raw = self.file.read_bytes()
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if len(whole) < len(raw):
-            with self.file.open("r+b") as file:
-                file.truncate(len(whole))
-                os.fsync(file.fileno())
-        return {json.loads(line)["id"] for line in whole.splitlines()}
+        return {json.loads(line)["id"] for line in whole_lines(self.file)}
 
 
 def _message(text: str) -> Message | None:

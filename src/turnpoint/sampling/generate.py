@@ -46,6 +46,11 @@ class Sampling(NamedTuple):
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p: must be in (0, 1] (got {self.top_p})")
 
+    def options(self) -> dict[str, Any]:
+        """The same for `generate` of transformers."""
+        draws = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p} if self.temperature else {}
+        return {"max_new_tokens": self.max_new_tokens, "do_sample": self.temperature > 0} | draws
+
 
 _DEFAULT = Sampling()
 
@@ -172,14 +177,12 @@ def _generate(
     attention_mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long()  # [prompts, width]
     input_ids, attention_mask = input_ids.to(model.device), attention_mask.to(model.device)
     cache = _cache(model, input_ids, attention_mask, number) if number > 1 else {}
-    draws = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
     output = model.generate(
         input_ids=input_ids.repeat_interleave(number, 0),
         attention_mask=attention_mask.repeat_interleave(number, 0),
-        max_new_tokens=sampling.max_new_tokens,
         eos_token_id=ends,
         pad_token_id=ends[0],
-        **(draws if sampling.temperature else {"do_sample": False}),
+        **sampling.options(),
         **cache,
     )
     ids: list[list[int]] = output[:, width:].tolist()

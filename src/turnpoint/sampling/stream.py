@@ -66,18 +66,16 @@ def stream_reply(
     sampling.check()
     ends = ends_of(model, tokenizer)
     reading = _Reading(tokenizer, ends, stop, show)
-    draws = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
     ids = torch.tensor([list(prompt)], device=model.device)
     with torch.no_grad(), torch.random.fork_rng(), evaluating(model):
         torch.manual_seed(seed)
         model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=sampling.max_new_tokens,
             eos_token_id=ends.tokens,
             pad_token_id=ends.tokens[0],
             stopping_criteria=StoppingCriteriaList([_AfterEachToken(len(prompt), reading.read, stopped)]),
-            **(draws if sampling.temperature else {"do_sample": False}),
+            **sampling.options(),
         )
     return reading.finish()
 

@@ -4,6 +4,7 @@ Field names are those of TRL where it has the setting. Every field is checked wh
 cannot be honoured is a `ConfigError`.
 """
 
+import math
 import sys
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, get_args
@@ -57,7 +58,7 @@ _NOT_WRITTEN = (
 
 @dataclass
 class StageConfig(TrainingArguments):
-    """What all stages have in common. `DPOConfig` and `SFTConfig` are what a user makes."""
+    """What all stages have in common. `SFTConfig`, `RewardConfig` and `DPOConfig` are what a user makes."""
 
     part: ClassVar[StagePart]  # of a data set that stages share
 
@@ -344,6 +345,71 @@ class SFTConfig(StageConfig):
     )
 
 
+@dataclass
+class PairsConfig(StageConfig):
+    """What the stages have in common that train on preference pairs."""
+
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "Share of pairs taken to be labelled the wrong way round, [0, 0.5). Default: 0."}
+    )
+    group_by: str = field(
+        default="none",
+        metadata={
+            "help": "Which pairs share a step: any, as the sampling strategy puts them (none), or those of one dialogue"
+            " or prompt one after the other, so that what they share in a row is computed once (dialogue)."
+            " Default: none.",
+            "choices": GROUP_BY,
+        },
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        self._check_choice("group_by", GROUP_BY)
+
+    def check_stream(self) -> None:
+        """As for all stages; and what needs to know all pairs before the first step."""
+        super().check_stream()
+        if self.group_by != "none":
+            raise self._fault("group_by", "a stream keeps the order in which it comes", "leave it out")
+
+
+@dataclass
+class RewardConfig(ArgumentsOfTRL, PairsConfig):
+    """Settings of `RewardTrainer`."""
+
+    part = StagePart.REWARD
+
+    learning_rate: float = field(
+        default=1e-5, metadata={"help": "Peak learning rate. Default: 1e-5; with LoRA 1e-4 is usual."}
+    )
+    margin: float = field(
+        default=0.0,
+        metadata={
+            "help": "Lead that the chosen score must have, in units of the score; a pair's own margin takes its place."
+            " Default: 0."
+        },
+    )
+    center_rewards_coefficient: float | None = field(
+        default=None,
+        metadata={
+            "help": "Weight of the square of the sum of both scores, which draws their mean to 0; 0.01 is usual."
+            " Default: it is left alone."
+        },
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        self.explain(self._name)
+        if not 0 <= self.label_smoothing < 0.5:
+            raise self._fault("label_smoothing", "must lie in [0, 0.5)", "use 0.1 for noisy labels")
+        if not math.isfinite(self.margin):
+            raise self._fault("margin", "must be a finite number", "leave it out for 0")
+        if not 0 <= (self.center_rewards_coefficient or 0) < math.inf:
+            raise self._fault("center_rewards_coefficient", "must be a number from 0", "0.01 is usual")
+        if self.token_metrics:
+            raise self._fault("token_metrics", "a reward is one number of a sequence", "leave it out")
+
+
 def _described(fact: LossFact) -> str:
     """A line on a loss: what it is, its usual beta, whether it reads a reference."""
     beta = "" if fact.beta == "none" else f"; beta {fact.beta}"
@@ -351,7 +417,7 @@ def _described(fact: LossFact) -> str:
 
 
 @dataclass
-class DPOConfig(ArgumentsOfTRL, StageConfig):
+class DPOConfig(ArgumentsOfTRL, PairsConfig):
     """Settings of `DPOTrainer`."""
 
     part = StagePart.DPO
@@ -392,9 +458,6 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
             " Default: 0.5 for diatool and simpo, else 0."
         },
     )
-    label_smoothing: float = field(
-        default=0.0, metadata={"help": "Share of pairs taken to be labelled the wrong way round, [0, 0.5). Default: 0."}
-    )
     f_divergence_type: str = field(
         default="reverse_kl",
         metadata={
@@ -429,15 +492,6 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
             "help": "Which turns the reductions dmpo and diatool count and score: those from where the sides part"
             " (fork), or those of the shared prompt too (dialogue, as in the DiaTool-DPO code). Default: fork.",
             "choices": TURNS_FROM,
-        },
-    )
-    group_by: str = field(
-        default="none",
-        metadata={
-            "help": "Which pairs share a step: any, as the sampling strategy puts them (none), or those of one dialogue"
-            " or prompt one after the other, so that what they share in a row is computed once (dialogue)."
-            " Default: none.",
-            "choices": GROUP_BY,
         },
     )
     precompute_ref_log_probs: bool | None = field(
@@ -518,7 +572,6 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         super()._check()
         self.explain(self._name)
         self._check_choice("turns_from", TURNS_FROM)
-        self._check_choice("group_by", GROUP_BY)
         if not 0 < self.ref_model_mixup_alpha <= 1:
             raise self._fault("ref_model_mixup_alpha", "must lie in (0, 1]", "0.6 is usual")
         if self.ref_model_sync_steps < 1:
@@ -544,8 +597,6 @@ class DPOConfig(ArgumentsOfTRL, StageConfig):
         super().check_stream()
         if self.precompute_ref_log_probs:
             raise self._fault("precompute_ref_log_probs", "a stream is not known before training", "leave it out")
-        if self.group_by != "none":
-            raise self._fault("group_by", "a stream keeps the order in which it comes", "leave it out")
 
     def resolved(self) -> dict[str, Any]:
         """Every field with the value that is in force; those of a single loss as they are in its row of the table."""

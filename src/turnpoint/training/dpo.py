@@ -3,14 +3,13 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from numpy.typing import NDArray
 from peft import PeftModel
 from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model as save_weights
@@ -27,25 +26,24 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from turnpoint.cache import cache_folder
 from turnpoint.errors import CheckpointError, ConfigError
+from turnpoint.evaluation.preferences import length_bias
 from turnpoint.models import load_model
-from turnpoint.training.collator import DataCollatorForPreference
 from turnpoint.training.configs import DPOConfig, StageConfig
 from turnpoint.training.device import attend_as_fits
 from turnpoint.training.dpo_stage import TOKEN_METRICS, DPOStage, PairFacts, RunningMean
 from turnpoint.training.executor import Tally
 from turnpoint.training.health import Health
 from turnpoint.training.pair_examples import PairExample, PairExamples, RatedExamples
+from turnpoint.training.pair_trainer import PairTrainer, columns
 from turnpoint.training.records import PAIRS, RATED, Examples, Kind, Tokenized
 from turnpoint.training.reference import Reference, copied_adapter, frozen, frozen_copy, use_adapter
 from turnpoint.training.reference_cache import Key, ReferenceCache, weights_hash
 from turnpoint.training.samples import EvaluationSamples
 from turnpoint.training.stream import Stream
-from turnpoint.training.trainer import StageTrainer
 from turnpoint.tree import evaluating
 
 logger = logging.getLogger(__name__)
 
-_LEAST_CORRELATED = 16  # pairs of a log; of fewer, lengths and rewards correlate by chance
 _STATE = "dpo_state.json"
 _REFERENCE = "reference.safetensors"
 
@@ -66,7 +64,7 @@ class FollowPolicy(TrainerCallback):
             self.reference.follow(model, self.share)
 
 
-class DPOTrainer(StageTrainer[PairExample]):
+class DPOTrainer(PairTrainer[PairExample]):
     """Preference optimisation of a language model on pairs.
 
     Args:
@@ -115,34 +113,34 @@ class DPOTrainer(StageTrainer[PairExample]):
         quantization_config: Any = None,
         peft_config: Any = None,
     ) -> None:
-        args = _with_quantisation(args or DPOConfig(), quantization_config)
-        _check_collator(data_collator)
         self.ref_model: nn.Module | None = None if isinstance(ref_model, str) else ref_model
         super().__init__(
             model,
-            args,
+            args or DPOConfig(),
+            data_collator=data_collator,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
-            peft_config=peft_config,
+            compute_metrics=compute_metrics,
             callbacks=callbacks,
             optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
         )
-        self.compute_metrics = compute_metrics
         if isinstance(ref_model, str):
             self.ref_model = load_model(ref_model, **self._loading(ref_model))
-        self._say_columns()
         self._reference = self._make_reference()
+        config = self.config
         self.stage = DPOStage(
-            args.objective,
+            config.objective,
             None if self.precomputes else self._reference,
-            tuple(TOKEN_METRICS) if args.token_metrics else (),
-            args.use_weighting,
+            tuple(TOKEN_METRICS) if config.token_metrics else (),
+            config.use_weighting,
         )
         self.add_callback(Health)
-        if args.generate_during_eval:
+        if config.generate_during_eval:
             self.add_callback(EvaluationSamples(self._first_evaluation_set().records, self.processing_class))
-        if args.sync_ref_model:
+        if config.sync_ref_model:
             self.add_callback(self._follower())
 
     @property
@@ -155,8 +153,9 @@ class DPOTrainer(StageTrainer[PairExample]):
             return not (in_memory or self.config.sync_ref_model or isinstance(self.train_dataset, Stream))
         return self.config.precompute_ref_log_probs
 
-    def _start_policy(self, model: nn.Module) -> None:
+    def _start_policy(self, model: nn.Module) -> nn.Module:
         use_adapter(model, self.config.model_adapter_name, self.config.ref_adapter_name)
+        return model
 
     def _make_reference(self) -> Reference | None:
         named = self.config.ref_adapter_name
@@ -194,11 +193,7 @@ class DPOTrainer(StageTrainer[PairExample]):
             else Reference(frozen_copy(policy))
         )
 
-    def _evaluation_sets(self) -> list[PairExamples]:
-        sets = self.eval_dataset.values() if isinstance(self.eval_dataset, dict) else [self.eval_dataset]
-        return [cast(PairExamples, each) for each in sets if each is not None]
-
-    def _first_evaluation_set(self) -> PairExamples:
+    def _first_evaluation_set(self) -> Examples[PairExample]:
         for each in self._evaluation_sets():
             return each
         raise ConfigError(
@@ -220,21 +215,13 @@ class DPOTrainer(StageTrainer[PairExample]):
         self._reference.check_can_follow(self.model)
         return FollowPolicy(self._reference, self.config.ref_model_mixup_alpha, self.config.ref_model_sync_steps)
 
-    def _say_columns(self) -> None:
-        """Say how many pairs carry weights and margins of their own."""
-        known = [self.train_dataset] if isinstance(self.train_dataset, PairExamples) else []
-        for records in (each.records for each in (*known, *self._evaluation_sets())):
-            for what, count in _columns(records).items():
-                if count:
-                    logger.info("%s: %d of %d pairs carry a %s", records.facts.source, count, len(records), what)
-
     def _refuse_idle_columns(self, records: Tokenized) -> None:
         """Refuse weights and margins of pairs that the objective cannot honour.
 
         Raises:
             ConfigError: a column has no meaning in the objective.
         """
-        counts, terms = _columns(records), self.config.objective.terms
+        counts, terms = columns(records), self.config.objective.terms
         sorting = next((term.name for term in terms if term.loss.sorts), None)
         if counts["weight"] and sorting:
             raise ConfigError(
@@ -263,11 +250,6 @@ class DPOTrainer(StageTrainer[PairExample]):
 
     def _models(self) -> list[nn.Module]:
         return [*super()._models(), *([] if self.ref_model is None else [self.ref_model])]
-
-    def _groups(self) -> NDArray[np.int64] | None:
-        if self.config.group_by == "none" or self.train_dataset is None:
-            return None
-        return cast(PairExamples, self.train_dataset).records.groups()
 
     def _before_run(self, sets: Sequence[Examples[PairExample]]) -> None:
         """Compute what the reference says of the pairs, if that is done once."""
@@ -310,21 +292,16 @@ class DPOTrainer(StageTrainer[PairExample]):
         }
         if self.config.objective.rated:
             return metrics | _rewards_of_rated(facts)
-        both = [facts.chosen_reward - facts.rejected_reward, facts.chosen_tokens - facts.rejected_tokens]
-        if len(tokens) >= _LEAST_CORRELATED and all(each.std() > 0 for each in both):
-            metrics["length_bias"] = torch.corrcoef(torch.stack(both))[0, 1].item()
-        return metrics
+        margins, lengths = facts.chosen_reward - facts.rejected_reward, facts.chosen_tokens - facts.rejected_tokens
+        bias = length_bias(margins.numpy(), lengths.numpy())
+        return metrics if bias is None else metrics | {"length_bias": bias}
 
-    def _evaluation_of_items(self, of_items: list[Tensor]) -> dict[str, float]:
-        """As in training, and the user's own."""
-        metrics = self._metrics_of_items(of_items)
-        if self.compute_metrics is None or not of_items:
-            return metrics
+    def _judged(self, of_items: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """As for all pairs; of rated completions their rewards [N], and whether they were liked [N]."""
         facts = PairFacts(*torch.stack(of_items, -1).to(torch.float64))
-        rewards, labels = torch.stack([facts.chosen_reward, facts.rejected_reward], -1), torch.zeros_like(facts.liked)
         if self.config.objective.rated:
-            rewards, labels = facts.chosen_reward, facts.liked
-        return metrics | self.compute_metrics(EvalPrediction(predictions=rewards.numpy(), label_ids=labels.numpy()))
+            return facts.chosen_reward, facts.liked
+        return torch.stack([facts.chosen_reward, facts.rejected_reward], -1), torch.zeros_like(facts.liked)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """What else a run needs to go on: the running mean of rewards, and a reference that moves."""
@@ -375,12 +352,6 @@ class DPOTrainer(StageTrainer[PairExample]):
         return cache
 
 
-def _columns(records: Tokenized) -> dict[str, int]:
-    """How many pairs carry a weight other than 1, and how many a margin."""
-    weights, margins = records.numbers("weight"), records.numbers("margin")
-    return {"weight": int((weights != 1).sum()), "margin": int((~np.isnan(margins)).sum())}
-
-
 def _rewards_of_rated(facts: PairFacts) -> dict[str, float]:
     """The metrics of pairs for completions that were liked (chosen) or not (rejected), as far as there are both."""
     liked = facts.liked > 0
@@ -392,24 +363,3 @@ def _rewards_of_rated(facts: PairFacts) -> dict[str, float]:
     if len(metrics) == 3:
         metrics["rewards/margins"] = metrics["rewards/chosen"] - metrics["rewards/rejected"]
     return metrics
-
-
-def _with_quantisation(args: DPOConfig, quantization_config: Any) -> DPOConfig:
-    if quantization_config is None:
-        return args
-    given = dict(args.model_init_kwargs or {})
-    if "quantization_config" in given:
-        raise ConfigError(
-            "DPOTrainer: quantization_config: is given to the trainer and in model_init_kwargs; give it once"
-        )
-    return replace(args, model_init_kwargs=given | {"quantization_config": quantization_config})
-
-
-def _check_collator(data_collator: Any) -> None:
-    if isinstance(data_collator, DataCollatorForPreference):
-        logger.warning("DPOTrainer: data_collator has nothing left to do: nothing is padded")
-    elif data_collator is not None:
-        raise ConfigError(
-            f"DPOTrainer: data_collator: would not be called, since nothing is padded (got"
-            f" {type(data_collator).__name__}); leave it out, and change rows before you hand them over"
-        )

@@ -5,7 +5,7 @@ Legend: B pairs of a row, T turns of the longest side, S scored tokens of one si
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from turnpoint.objectives import Objective, PairLosses, Sides, Turns
 from turnpoint.training.executor import RowResult
 from turnpoint.training.pair_examples import Coupled, PairExample, Side, together, turns_of
 from turnpoint.training.reference import Reference
-from turnpoint.tree import ScoredSequence, TokenScores, sequence_logprobs
+from turnpoint.tree import ScoredSequence, TokenScores, sequence_logprobs, sequence_scores
 
 _METRICS = (
     "rewards/chosen",
@@ -42,6 +42,8 @@ class PairFacts(NamedTuple):
         divergence: KL of policy and reference to second order, summed over the scored tokens of both sides, nats:
             d^2 / 2 with d = log reference - log policy of a token. Under exp(d) - 1 - d one token that the policy has
             given up would stand for all: these are tokens of the data, not samples of the policy.
+        chosen_logp: of the chosen side under the policy, summed over scored tokens, nats.
+        rejected_logp: of the rejected side.
     """
 
     chosen_reward: Any
@@ -51,6 +53,8 @@ class PairFacts(NamedTuple):
     rejected_tokens: Any
     liked: Any
     divergence: Any
+    chosen_logp: Any
+    rejected_logp: Any
 
 
 @dataclass
@@ -107,6 +111,7 @@ class DPOStage:
     chunked: bool = False
     sequences_per_item: int = 2
     metrics_by_weight: bool = False
+    score: ClassVar = staticmethod(sequence_scores)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -139,7 +144,7 @@ class DPOStage:
 
     def row(self, model: nn.Module, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]) -> RowResult:
         """Summed loss and metrics of the pairs of a row."""
-        logps = [[side.logps for side in pair] for pair in scores]
+        logps = [[side.values for side in pair] for pair in scores]
         under_reference = self._reference_logps(model, items, logps)
         policy, reference = self._turns(items, logps), self._turns(items, under_reference)
         result = self._losses(policy, reference, items, scores)
@@ -148,8 +153,8 @@ class DPOStage:
         coupled = [item.coupled for item in items if item.coupled is not None]
         if coupled:
             losses = _carried(coupled, policy)
-        chosen, rejected = result.chosen_rewards, result.rejected_rewards
-        columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *_totals(policy))
+        chosen, rejected, totals = result.chosen_rewards, result.rejected_rewards, _totals(policy)
+        columns = (chosen, rejected, (chosen > rejected).to(chosen.dtype), chosen - rejected, *totals)
         count = len(self.token_metrics)
         of_tokens = [
             torch.stack([pair[side].statistics.mean(0) for pair in scores]).sum(0)[:count]
@@ -164,6 +169,7 @@ class DPOStage:
             chosen.new_tensor([len(pair[1]) for pair in logps]),
             chosen.new_tensor([item.liked for item in items]),
             _divergences(logps, under_reference),
+            *totals,
         )
         return RowResult(losses.sum(), torch.cat([of_pairs, *of_tokens]), torch.stack(facts, -1).detach())
 
@@ -176,7 +182,7 @@ class DPOStage:
         self, model: nn.Module, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]
     ) -> list[Observed]:
         """What the losses of the pairs of a row depend on."""
-        logps = [[side.logps for side in pair] for pair in scores]
+        logps = [[side.values for side in pair] for pair in scores]
         policy, reference = self._turns(items, logps), self._turns(items, self._reference_logps(model, items, logps))
         margins, weights = self._margins(items, scores), self._weights(scores)
         weights = torch.ones_like(margins) if weights is None else weights
@@ -232,13 +238,13 @@ class DPOStage:
 
     def _margins(self, items: Sequence[PairExample], scores: Sequence[Sequence[TokenScores]]) -> Tensor:
         """The margins of pairs that have one, NaN for the others, [B]."""
-        return scores[0][0].logps.new_tensor([float("nan") if item.margin is None else item.margin for item in items])
+        return scores[0][0].values.new_tensor([float("nan") if item.margin is None else item.margin for item in items])
 
     def _weights(self, scores: Sequence[Sequence[TokenScores]]) -> Tensor | None:
         """WPO's weights: p(token) over the sum of p squared, its geometric mean over each side, both sides, [B]."""
         if not self.use_weighting:
             return None
-        means = [[(side.logps.detach() - side.statistics[:, -1]).mean() for side in pair] for pair in scores]
+        means = [[(side.values.detach() - side.statistics[:, -1]).mean() for side in pair] for pair in scores]
         return torch.stack([torch.stack(pair).sum() for pair in means]).exp()
 
     def _turns(self, items: Sequence[PairExample], logps: Sequence[Sequence[Tensor]]) -> Sides:

@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from turnpoint.training.experts import auxiliary_losses
-from turnpoint.tree import ScoredSequence, TokenScores, build_tree, pack_rows, sequence_logprobs, sequence_scores
+from turnpoint.tree import ScoredSequence, ScoreRow, TokenScores, build_tree, pack_rows
 
 Item = TypeVar("Item")
 Item_contra = TypeVar("Item_contra", contravariant=True)
@@ -54,6 +54,11 @@ class Stage(Protocol[Item_contra]):
     @property
     def metrics_by_weight(self) -> bool:
         """Whether means of the metrics are over the denominator of the loss, not over items."""
+        ...
+
+    @property
+    def score(self) -> ScoreRow:
+        """What reads the model: log-probs of scored tokens, or rewards."""
         ...
 
     @property
@@ -207,7 +212,7 @@ class Executor:
         with torch.no_grad(), self.accelerator.autocast():
             for row in self._rows(stage, items):
                 for i, scores in zip(row, self._scores(stage, model, [items[i] for i in row], ()), strict=True):
-                    found[i] = [each.logps.cpu() for each in scores]
+                    found[i] = [each.values.cpu() for each in scores]
         return found
 
     def means(self, stage: Stage[Item], tally: Tally) -> Means:
@@ -276,8 +281,8 @@ class Executor:
 
     def _row(self, stage: Stage[Item], model: nn.Module, items: Sequence[Item]) -> RowResult:
         if not items:
-            logps = self._run_nothing(stage, model)
-            return RowResult(torch.cat(logps).sum() * 0, logps[0].new_zeros(len(stage.metrics)))
+            values = self._run_nothing(stage, model)
+            return RowResult(values.sum() * 0, values.new_zeros(len(stage.metrics)))
         if not self.auxiliary:
             return stage.row(model, items, self._scores(stage, model, items, stage.statistics))
         with auxiliary_losses(model) as found:
@@ -286,20 +291,20 @@ class Executor:
         auxiliary = torch.stack(found).mean() * sum(map(stage.weight, items))
         return result._replace(loss=result.loss + self.auxiliary * auxiliary, auxiliary=auxiliary.detach())
 
-    def _run_nothing(self, stage: Stage[Item], model: nn.Module) -> list[Tensor]:
+    def _run_nothing(self, stage: Stage[Item], model: nn.Module) -> Tensor:
         """The forwards of a row without items, which keep sharded engines in step."""
         count = 1 if self.shared else stage.sequences_per_item
         nothing = [ScoredSequence([0, 0], np.array([1]))] * count
-        logps = sequence_logprobs(model, nothing, shared=self.shared)
+        scores = stage.score(model, nothing, shared=self.shared)
         stage.run_beside(model, nothing)
-        return logps
+        return torch.cat([each.values for each in scores])
 
     def _scores(
         self, stage: Stage[Item], model: nn.Module, items: Sequence[Item], statistics: Sequence[str]
     ) -> list[list[TokenScores]]:
         sequences = [stage.sequences(item) for item in items]
         together = [each for item in sequences for each in item]
-        flat = iter(sequence_scores(model, together, statistics=statistics, shared=self.shared, chunked=self.chunked))
+        flat = iter(stage.score(model, together, statistics=statistics, shared=self.shared, chunked=self.chunked))
         return [[next(flat) for _ in item] for item in sequences]
 
     def _rows(self, stage: Stage[Item], items: Sequence[Item]) -> list[list[int]]:

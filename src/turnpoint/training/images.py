@@ -47,9 +47,26 @@ def check_can_read_images(model: nn.Module, config: TrainingArguments, stage: st
         stage: name of the trainer, for errors.
 
     Raises:
-        ConfigError: the tokens of an image see each other both ways, which no tree of what came before can hold; or
-            weights are sharded over processes, which have to run the same modules, while a row without images runs no
-            image encoder.
+        ConfigError: as `check_reads_images_forward`; or weights are sharded over processes, which have to run the same
+            modules, while a row without images runs no image encoder.
+    """
+    check_reads_images_forward(model, stage)
+    if config.fsdp or is_fsdp_enabled() or is_deepspeed_zero3_enabled():
+        raise ConfigError(
+            f"{stage}: train_dataset: holds images, on which weights sharded over processes (FSDP, ZeRO-3) are not"
+            " trained here; use DDP"
+        )
+
+
+def check_reads_images_forward(model: nn.Module, stage: str) -> None:
+    """Refuse a model of which no tree of what came before can hold the images.
+
+    Args:
+        model: that is trained or measured.
+        stage: who does so, for errors.
+
+    Raises:
+        ConfigError: the tokens of an image see each other both ways.
     """
     bare = bare_model(model)
     both_ways = getattr(bare.config.get_text_config(), "use_bidirectional_attention", None)
@@ -57,11 +74,6 @@ def check_can_read_images(model: nn.Module, config: TrainingArguments, stage: st
         raise ConfigError(
             f"{stage}: model: {type(bare).__name__} lets the tokens of an image see those after them, which is not"
             " trained here; take a model that reads from left to right, such as LLaVA, Idefics3, SmolVLM or Qwen2-VL"
-        )
-    if config.fsdp or is_fsdp_enabled() or is_deepspeed_zero3_enabled():
-        raise ConfigError(
-            f"{stage}: train_dataset: holds images, on which weights sharded over processes (FSDP, ZeRO-3) are not"
-            " trained here; use DDP"
         )
 
 

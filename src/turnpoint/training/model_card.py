@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from turnpoint.models import loader
+from turnpoint.models import Loader
 from turnpoint.training.data_report import DataReport, in_words
 
-_TITLES = {"sft": "supervised fine-tuning", "dpo": "preference optimisation"}
+_TITLES = {"sft": "supervised fine-tuning", "reward": "reward modelling", "dpo": "preference optimisation"}
 _SETTINGS = (
     "loss_type",
     "reduction",
@@ -16,6 +16,7 @@ _SETTINGS = (
     "gamma",
     "margin",
     "label_smoothing",
+    "center_rewards_coefficient",
     "turns_from",
     "learning_rate",
     "num_train_epochs",
@@ -37,7 +38,7 @@ class RunFacts(NamedTuple):
     model: str
     settings: dict[str, Any]
     adapter: bool
-    reads_images: bool
+    by: Loader
     log: list[dict[str, Any]]
 
 
@@ -46,7 +47,7 @@ def model_card(facts: RunFacts, report: DataReport) -> str:
     head: dict[str, Any] = {
         "base_model": facts.model,
         "library_name": "peft" if facts.adapter else "transformers",
-        "pipeline_tag": "image-text-to-text" if facts.reads_images else "text-generation",
+        "pipeline_tag": facts.by.task,
         "tags": ["turnpoint", facts.stage],
     }
     kind = "An adapter" if facts.adapter else "A model"
@@ -83,12 +84,12 @@ def _last_values(log: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _loading(facts: RunFacts) -> str:
-    by = loader(adapter=facts.adapter, reads_images=facts.reads_images)
+    by = facts.by
     imports = sorted([f"from {by.library} import {by.model}", f"from transformers import {by.processing}"])
-    name = "processor" if facts.reads_images else "tokenizer"
+    name = by.processing.removeprefix("Auto").lower()
     return (
         "```python\n" + "\n".join(imports) + "\n\n"
-        f'model = {by.model}.from_pretrained("path/to/this/folder")\n'
+        f"model = {by.code('path/to/this/folder')}\n"
         f'{name} = {by.processing}.from_pretrained("path/to/this/folder")\n```'
     )
 

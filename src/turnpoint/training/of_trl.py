@@ -1,4 +1,6 @@
-"""Arguments of TRL's DPO trainer (0.19 to 1.16), so that a script written for it runs with its import changed.
+"""Arguments of TRL's DPO trainer (0.19 to 1.16) and of its reward trainer (1.16).
+
+A script written for them runs with its import changed.
 
 Most have their own place in the settings, under the same name. Those here have nothing left to do, and a line says why;
 or they cannot be honoured, and the error names what to use instead.
@@ -35,6 +37,8 @@ REFUSED = {
     "dataset_kwargs": "give data in one of the formats of docs/data.md; it needs no preparation of its own",
     "eval_packing": "items of an evaluation share rows always",
     "max_target_length": "give a decoder-only model, whose sides max_length bounds",
+    "eos_token": "set it on the tokenizer and hand that over as processing_class",
+    "chat_template_path": "set chat_template on the tokenizer, or give --chat_template FILE",
 }
 
 
@@ -62,6 +66,8 @@ class ArgumentsOfTRL:
     dataset_kwargs: Any = None
     eval_packing: Any = None
     max_target_length: Any = None
+    eos_token: Any = None
+    chat_template_path: Any = None
 
     def explain(self, name: str) -> None:
         """Say what became of the arguments that are set.

@@ -47,6 +47,16 @@ def write_reports(folder: Path, facts: RunFacts, report: DataReport) -> None:
     (folder / "README.md").write_text(model_card(facts, report), encoding="utf-8")
 
 
+def started_from(folder: Path) -> str | None:
+    """The name of the model that the run of a folder started from; None where the folder does not say."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    name = config.get("model") if isinstance(config, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def keep_one_adapter(folder: Path, adapter: str) -> None:
     """Leave of the adapters that peft wrote into `folder` the one that was trained, where loaders look for it."""
     for other in [each.parent for each in folder.glob("*/adapter_config.json")]:

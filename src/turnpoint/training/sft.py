@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from turnpoint.training.executor import RowResult
 from turnpoint.training.images import ImageInputsOf, scored_sequence
 from turnpoint.training.records import DIALOGUES, Examples, Tokenized
 from turnpoint.training.trainer import StageTrainer
-from turnpoint.tree import ScoredSequence, TokenScores
+from turnpoint.tree import ScoredSequence, TokenScores, sequence_scores
 
 _METRICS = {"entropy": "entropy", "top1": "mean_token_accuracy"}  # statistic -> name, that of TRL
 
@@ -35,6 +35,7 @@ class SFTStage:
     sequences_per_item: int = 1
     metrics_by_weight: bool = True
     coupling: None = None
+    score: ClassVar = staticmethod(sequence_scores)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class SFTStage:
     ) -> RowResult:
         """Summed loss of the dialogues of a row, nats, and sums over their tokens."""
         sums = sum(each.statistics.sum(0) for [each] in scores)
-        return RowResult(-torch.cat([each.logps for [each] in scores]).sum(), torch.as_tensor(sums))
+        return RowResult(-torch.cat([each.values for [each] in scores]).sum(), torch.as_tensor(sums))
 
     def run_beside(self, model: nn.Module, sequences: Sequence[ScoredSequence]) -> None:
         """A row runs the policy only."""

@@ -31,7 +31,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from turnpoint.errors import ConfigError, DataError
-from turnpoint.models import load_model, load_processing_class
+from turnpoint.models import Loader, load_model, load_processing_class, loader
 from turnpoint.progress import bars_of_transformers, with_progress
 from turnpoint.template import ensure_tool_template
 from turnpoint.template.builtin import chatml_tools
@@ -113,11 +113,12 @@ class StageTrainer(Trainer, Generic[Example]):
         how = self._loading(model)
         of_both = {name: how[name] for name in ("trust_remote_code", "revision") if name in how}
         processing_class = processing_class or load_processing_class(name_of_model(model), **of_both)
-        model = load_model(model, **how) if isinstance(model, str) else model
+        self.make_ready(processing_class)
+        model = self.load(model, self.config, **how) if isinstance(model, str) else model
         self.model_name = name_of_model(model) or type(model).__name__
         self._merged_base: Path | None = None
-        self._start_policy(model)
         self.new_adapter = peft_config is not None
+        model = self._start_policy(model)
         model = self._with_new_adapter(model, peft_config) if self.new_adapter else model
         check_trainable(model)
         check_base_is_kept(model, str(self.config.output_dir))
@@ -133,7 +134,8 @@ class StageTrainer(Trainer, Generic[Example]):
         self._probed = False
         self._window = Tally()
         self._window_start = 0.0
-        self._say_template(processing_class)
+        if str(processing_class.chat_template).endswith(chatml_tools()):
+            self.data_report.general.append(_TEMPLATE_NOTE)
         train_examples = self._data.for_training(train_dataset)
         eval_examples = self._data.for_evaluation(eval_dataset)
         make_output_folder(str(self.config.output_dir))  # not before: data that stops a run leaves no folder behind
@@ -172,8 +174,24 @@ class StageTrainer(Trainer, Generic[Example]):
         """Of each training item the number of the group whose items stay together; None without groups."""
         return None
 
-    def _start_policy(self, model: nn.Module) -> None:
-        """Called with the model as the user gave it."""
+    @classmethod
+    def load(cls, name: str, config: StageConfig, **how: Any) -> PreTrainedModel:
+        """A model that is given by name; `how` is that of `turnpoint.models.load_model`."""
+        return load_model(name, **how)
+
+    @classmethod
+    def make_ready(cls, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
+        """What a tokenizer lacks for the stage: where its template has no tools, the built-in one."""
+        if line := ensure_tool_template(processing_class):
+            logger.info(line)
+
+    def _start_policy(self, model: nn.Module) -> nn.Module:
+        """What the stage trains, out of the model that the user gave."""
+        return model
+
+    def loader(self) -> Loader:
+        """What loads the run folder."""
+        return loader(adapter=self.trains_adapter, reads_images=isinstance(self.processing_class, ProcessorMixin))
 
     def _before_run(self, sets: Sequence[Examples[Example]]) -> None:
         """Called with the data of a run before its first step."""
@@ -213,17 +231,23 @@ class StageTrainer(Trainer, Generic[Example]):
 
     def _with_new_adapter(self, model: nn.Module, peft_config: Any) -> PeftModel:
         """The model with a new adapter, over the one it has if it has one."""
-        name = name_of_model(model)
         if isinstance(model, PeftModel):
-            model = merged(model)
+            model = self._without_adapter(model)
+        return with_adapter(model, peft_config, self.config.seed, str(self._merged_base or name_of_model(model)))
+
+    def _without_adapter(self, model: PeftModel) -> nn.Module:
+        """The model with its adapter merged into its weights, which a new adapter needs below it."""
+        line = "the adapter that the model has is merged into its weights"
+        if self.new_adapter:
             self._merged_base = Path(str(self.config.output_dir)).absolute() / "base"
-            name = str(self._merged_base)
-            logger.info(
-                "the adapter that the model has is merged into its weights; the new one goes over them, and they are"
-                " kept in %s",
-                name,
-            )
-        return with_adapter(model, peft_config, self.config.seed, name)
+            line += f"; the new one goes over them, and they are kept in {self._merged_base}"
+        logger.info(line)
+        return merged(model)
+
+    @property
+    def trains_adapter(self) -> bool:
+        """Whether the run folder holds an adapter."""
+        return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **options: Any) -> TrainOutput:
         """Train.
@@ -410,8 +434,8 @@ class StageTrainer(Trainer, Generic[Example]):
             stage=self.stage_name,
             model=self.model_name,
             settings=self.run_settings | self.config.resolved(),
-            adapter=isinstance(self.accelerator.unwrap_model(self.model), PeftModel),
-            reads_images=isinstance(self.processing_class, ProcessorMixin),
+            adapter=self.trains_adapter,
+            by=self.loader(),
             log=self.state.log_history,
         )
 
@@ -458,7 +482,7 @@ class StageTrainer(Trainer, Generic[Example]):
         sequences, lacking = self._tried(sets[0])
         model = self.accelerator.unwrap_model(self.model)
         with self.accelerator.autocast():
-            sharing = check_sharing(model, sequences, longest_sequence=longest)
+            sharing = check_sharing(model, sequences, longest_sequence=longest, score=self.stage.score)
         if sharing.shared and lacking:
             sharing = Sharing(False, lacking)
         if sharing.shared and self.executor.auxiliary:
@@ -530,8 +554,7 @@ class StageTrainer(Trainer, Generic[Example]):
             TemplateError: the template cannot render a record exactly.
             CheckpointError: the result cannot be written or read.
         """
-        if line := ensure_tool_template(processing_class):
-            logger.info(line)
+        cls.make_ready(processing_class)
         return tokenized_for(source, tokenizing(processing_class, cls.kind_of(config), config), config)
 
     def _eval_set(self, eval_dataset: Any) -> Examples[Example]:
@@ -545,12 +568,6 @@ class StageTrainer(Trainer, Generic[Example]):
             eval_dataset = self._data.examples(eval_dataset, "evaluate")
         examples: Examples[Example] = eval_dataset
         return examples
-
-    def _say_template(self, processing_class: PreTrainedTokenizerBase | ProcessorMixin) -> None:
-        if line := ensure_tool_template(processing_class):
-            logger.info(line)
-        if str(processing_class.chat_template).endswith(chatml_tools()):
-            self.data_report.general.append(_TEMPLATE_NOTE)
 
     def _examples_of(self, records: Tokenized) -> Examples[Example]:
         """What the stage trains on, once it is known that the model can read it."""

@@ -79,14 +79,24 @@ def _gives_the_same_along_tree(model: Any) -> bool:
     tree = build_tree([range(1, 1 + length)])
     inputs = {"input_ids": torch.from_numpy(tree.input_ids).to(model.device)[None], "use_cache": False}
     with torch.no_grad(), evaluating(model):
-        expected = model(**inputs).logits
+        expected = given_everywhere(model, **inputs)
         model.config._attn_implementation = TREE_ATTENTION
-        found = [model(**inputs, **blocks).logits for blocks in ({}, {"tree_blocks": attention_blocks(tree)})]
+        blocks = attention_blocks(tree)
+        found = [given_everywhere(model, **inputs, **options) for options in ({}, {"tree_blocks": blocks})]
     # Roundings of one layer grow in the next: in float32 two ways to the same logits differ by thousands of them, in
     # bfloat16 by tens, which is half of the largest logit.
     rounding = torch.finfo(expected.dtype).eps
     noise = max(64 * rounding, rounding**0.5) * expected.abs().amax()
     return all(bool(((logits - expected).abs() <= noise).all()) for logits in found)
+
+
+def given_everywhere(model: Any, **inputs: Any) -> Tensor:
+    """Logits of a model, [1, T, V]; of a reward model, which gives those of one token, its hidden states, [1, T, D]."""
+    if hasattr(model, "score"):
+        hidden: Tensor = model.base_model(**inputs).last_hidden_state
+        return hidden
+    logits: Tensor = model(**inputs).logits
+    return logits
 
 
 def _may_attend_along_tree(model: Any) -> bool:

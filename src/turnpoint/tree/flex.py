@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers.integrations.flex_attention import flex_attention_forward
 
+from turnpoint.tree.attention import given_everywhere
 from turnpoint.tree.build import TokenTree, build_tree
 from turnpoint.tree.evaluating import evaluating
 from turnpoint.tree.mask import LAYER_LIMITS, layer_kinds, model_mask, tree_mask
@@ -129,9 +130,10 @@ def _logits_agree(model: Any, config: Any) -> bool:
     )
     inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
     with torch.no_grad(), evaluating(model):
-        expected = model(**inputs, attention_mask=model_mask(ends, positions, config, model.dtype)).logits
+        plain = model_mask(ends, positions, config, model.dtype)
+        expected = given_everywhere(model, **inputs, attention_mask=plain)
         model.set_attn_implementation(FLEX_ATTENTION)
-        found = model(**inputs, attention_mask=flex_mask(ends, positions, config)).logits
+        found = given_everywhere(model, **inputs, attention_mask=flex_mask(ends, positions, config))
     return bool((found - expected).abs().amax() <= torch.finfo(torch.bfloat16).eps ** 0.5 * expected.abs().amax())
 
 

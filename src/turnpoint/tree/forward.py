@@ -36,7 +36,14 @@ def bare_model(model: nn.Module) -> Any:
 
 
 def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor, images: ImageInputs | None = None) -> Tensor:
-    """Logits after the nodes `keep` [K], from the model's own head: [K, V]. Images come as further inputs of the model.
+    """Logits after the nodes `keep` [K], from the model's own head: [K, V]."""
+    inputs = tree_inputs(model, tree, images)
+    logits: Tensor = model(**inputs, logits_to_keep=keep.to(inputs["input_ids"].device)).logits
+    return logits[0]
+
+
+def tree_inputs(model: nn.Module, tree: TokenTree, images: ImageInputs | None = None) -> dict[str, Any]:
+    """What the model's forward takes of a tree; images come as further inputs.
 
     A tree that is one plain sequence goes in without mask and positions: every model knows what to do with it. But
     FlexAttention is always given the mask of a row of one of few lengths.
@@ -49,7 +56,7 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor, images: ImageInpu
     ids, positions, ends = (
         torch.from_numpy(each).to(weight.device) for each in (tree.input_ids, tree.position_ids, tree.subtree_end)
     )
-    inputs: dict[str, Any] = {"input_ids": ids[None]}
+    inputs: dict[str, Any] = {"input_ids": ids[None], "use_cache": False}
     if bare.config._attn_implementation == FLEX_ATTENTION:
         inputs |= {"position_ids": positions[None], "attention_mask": flex_mask(ends, positions, config)}
     elif not is_chain(tree):
@@ -61,8 +68,7 @@ def logits_at(model: nn.Module, tree: TokenTree, keep: Tensor, images: ImageInpu
     along_tree &= images is None  # a model may hand what its forward gets to its image encoder as well
     if along_tree and not is_compiled_module(model):  # which would be compiled anew for the blocks of each row
         inputs["tree_blocks"] = attention_blocks(tree)
-    logits: Tensor = model(**inputs, logits_to_keep=keep.to(weight.device), use_cache=False).logits
-    return logits[0]
+    return inputs
 
 
 def is_chain(tree: TokenTree) -> bool:

@@ -61,7 +61,6 @@ def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor, statistics: Seq
         statistics: N keys of `turnpoint.tree.token_logprobs.STATISTICS`, which follow the log-prob.
     """
     head = bare_model(model).get_output_embeddings()
-    replaced = vars(head).get("forward")  # that of a distributed engine
     logits_of = head.forward
 
     def forward(hidden: Tensor) -> Tensor:
@@ -76,14 +75,21 @@ def scoring_head(model: nn.Module, rows: Tensor, tokens: Tensor, statistics: Seq
     def scores(hidden: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
         return token_scores(after(logits_of(hidden))[0], rows, tokens, statistics)
 
-    with _head_last(model) as after:
-        head.forward = forward
-        try:
-            yield
-        finally:
-            del head.forward
-            if replaced is not None:
-                head.forward = replaced
+    with _head_last(model) as after, replaced_forward(head, forward):
+        yield
+
+
+@contextmanager
+def replaced_forward(head: nn.Module, forward: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Let a module do something else for a while."""
+    own = vars(head).get("forward")  # that of a distributed engine
+    head.forward = forward
+    try:
+        yield
+    finally:
+        del head.forward
+        if own is not None:
+            head.forward = own
 
 
 @contextmanager

@@ -5,7 +5,7 @@ N statistics, V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -29,15 +29,31 @@ class ScoredSequence(NamedTuple):
 class TokenScores(NamedTuple):
     """What a model says of the scored tokens of a sequence."""
 
-    logps: Tensor  # nats, [S]; float32, or float64 for a float64 model
+    values: Tensor  # log-probs, nats, or rewards (`turnpoint.tree.rewards`), [S]; float32, or float64 for such a model
     statistics: Tensor  # [S, N], without gradients
+
+
+class ScoreRow(Protocol):
+    """What scores the sequences of a row: `sequence_scores`, or `turnpoint.tree.rewards.sequence_rewards`."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        sequences: Sequence[ScoredSequence],
+        *,
+        statistics: Sequence[str] = (),
+        shared: bool = True,
+        chunked: bool = False,
+    ) -> list[TokenScores]:
+        """See `sequence_scores`."""
+        ...
 
 
 def sequence_logprobs(
     model: nn.Module, sequences: Sequence[ScoredSequence], *, shared: bool = True, chunked: bool = False
 ) -> list[Tensor]:
     """Log p(token | tokens before it) of every scored token, nats, [S] for each sequence; see `sequence_scores`."""
-    return [each.logps for each in sequence_scores(model, sequences, shared=shared, chunked=chunked)]
+    return [each.values for each in sequence_scores(model, sequences, shared=shared, chunked=chunked)]
 
 
 def sequence_scores(
@@ -67,15 +83,21 @@ def sequence_scores(
 def _row_scores(
     model: nn.Module, sequences: Sequence[ScoredSequence], statistics: Sequence[str], chunked: bool
 ) -> list[TokenScores]:
-    tree = build_tree([sequence.input_ids for sequence in sequences])
-    scored_nodes = [path[sequence.scored] for path, sequence in zip(tree.paths, sequences, strict=True)]
-    images = {image.key: image for sequence in sequences for image in sequence.images}
-    tree, contents = in_order_of_tree(tree, images) if images else (tree, None)
+    tree, contents, scored_nodes = laid_out(sequences)
     nodes, edge_of = np.unique(np.concatenate(scored_nodes), return_inverse=True)
     scores = _edge_scores(model, tree, contents, nodes, statistics, chunked)
     counts = [len(scored) for scored in scored_nodes]
     of_sequences = scores[torch.from_numpy(edge_of).to(scores.device)].split(counts)
     return [TokenScores(each[:, 0], each[:, 1:].detach()) for each in of_sequences]
+
+
+def laid_out(sequences: Sequence[ScoredSequence]) -> tuple[TokenTree, ImageInputs | None, list[Indexes]]:
+    """The tree of a row, what makes the inputs of its images if it has any, and of each sequence its scored nodes."""
+    tree = build_tree([sequence.input_ids for sequence in sequences])
+    scored_nodes = [path[sequence.scored] for path, sequence in zip(tree.paths, sequences, strict=True)]
+    images = {image.key: image for sequence in sequences for image in sequence.images}
+    tree, contents = in_order_of_tree(tree, images) if images else (tree, None)
+    return tree, contents, scored_nodes
 
 
 def _edge_scores(

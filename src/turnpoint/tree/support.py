@@ -14,7 +14,7 @@ from turnpoint.tree.attention import TREE_ATTENTION
 from turnpoint.tree.evaluating import evaluating
 from turnpoint.tree.flex import FLEX_ATTENTION
 from turnpoint.tree.forward import bare_model
-from turnpoint.tree.logprobs import ScoredSequence, sequence_logprobs
+from turnpoint.tree.logprobs import ScoredSequence, ScoreRow, TokenScores, sequence_scores
 from turnpoint.tree.mask import ATTENTIONS, LAYER_LIMITS, layer_kinds
 
 # `_rounded_otherwise` moves every output, another arrangement only some: on tiny models in float32 and bfloat16, and on
@@ -32,22 +32,27 @@ class Sharing(NamedTuple):
 
 
 def check_sharing(
-    model: nn.Module, sequences: Sequence[ScoredSequence], *, longest_sequence: int | None = None
+    model: nn.Module,
+    sequences: Sequence[ScoredSequence],
+    *,
+    longest_sequence: int | None = None,
+    score: ScoreRow = sequence_scores,
 ) -> Sharing:
-    """Whether `sequence_logprobs(shared=True)` can be trusted with this model.
+    """Whether `score(shared=True)` can be trusted with this model.
 
     Runs without gradients and with dropout off, in the autocast state of the caller; 1 + 3 × `len(sequences)` forward
     passes, so ranks of a sharded engine have to hand over as many sequences each, and to agree on what they find.
 
     Args:
-        model: a causal language model of transformers, bare or wrapped.
+        model: a model of transformers that `score` can score with, bare or wrapped.
         sequences: some of those to be trained on; they should share prefixes.
         longest_sequence: tokens of the longest sequence that the run will ever see, where that is known. Rotary
             scaling that starts beyond some length is harmless up to it.
+        score: what scores a row.
     """
     bare = bare_model(model)
     reason = _known_obstacle(bare, bare.config.get_text_config(), longest_sequence)
-    return Sharing(False, reason) if reason else _probe(model, sequences)
+    return Sharing(False, reason) if reason else _probe(model, sequences, score)
 
 
 def _known_obstacle(bare: Any, config: Any, longest_sequence: int | None) -> str | None:
@@ -89,19 +94,25 @@ def _rope_parameters(config: Any) -> list[Mapping[str, Any]]:
     return by_kind or [rope]
 
 
-def _probe(model: nn.Module, sequences: Sequence[ScoredSequence]) -> Sharing:
+def _probe(model: nn.Module, sequences: Sequence[ScoredSequence], score: ScoreRow) -> Sharing:
     with torch.no_grad(), evaluating(model):
-        plain = torch.cat(sequence_logprobs(model, sequences, shared=False))
+        plain = _values(score(model, sequences, shared=False))
         try:
-            tree = torch.cat(sequence_logprobs(model, sequences))
+            tree = _values(score(model, sequences))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # a model's own code may refuse the mask in any way
             return Sharing(False, f"the model refuses the tree: {_first_line(error)}")
         difference = _largest(tree - plain)
-        noise = max(_largest(_rounded_otherwise(model, sequences, seed) - plain) for seed in range(_NOISE_DRAWS))
-    found = f"tree and plain log-probs differ by {difference:.1e} nats, rounding alone by {noise:.1e}"
+        draws = (_rounded_otherwise(model, sequences, score, seed) for seed in range(_NOISE_DRAWS))
+        noise = max(_largest(draw - plain) for draw in draws)
+    found = f"tree and plain scores differ by {difference:.1e}, rounding alone by {noise:.1e}"
     return Sharing(math.isfinite(difference) and difference <= _NOISE_MARGIN * noise, found)
+
+
+def _values(scores: Sequence[TokenScores]) -> Tensor:
+    """Those of all sequences, one after the other."""
+    return torch.cat([each.values for each in scores])
 
 
 def _largest(differences: Tensor) -> float:
@@ -114,8 +125,8 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
 
 
-def _rounded_otherwise(model: nn.Module, sequences: Sequence[ScoredSequence], seed: int) -> Tensor:
-    """Plain log-probs when the output of each elementary module is off by one rounding, up or down at random.
+def _rounded_otherwise(model: nn.Module, sequences: Sequence[ScoredSequence], score: ScoreRow, seed: int) -> Tensor:
+    """Plain scores when the output of each elementary module is off by one rounding, up or down at random.
 
     Another arrangement of a row changes the order of sums in matrix products, so that outputs come out rounded
     otherwise. This is what the tree may differ by, in the dtype that each module really computes in. The rounding is
@@ -133,7 +144,7 @@ def _rounded_otherwise(model: nn.Module, sequences: Sequence[ScoredSequence], se
 
     handles = [m.register_forward_hook(nudge) for m in model.modules() if not any(m.children())]
     try:
-        return torch.cat(sequence_logprobs(model, sequences, shared=False))
+        return _values(score(model, sequences, shared=False))
     finally:
         for handle in handles:
             handle.remove()
