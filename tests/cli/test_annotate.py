@@ -1,83 +1,20 @@
-"""`turnpoint pairs annotate` as a process of its own: who it answers, what it keeps when it is killed, how it ends."""
+"""`turnpoint pairs annotate`: who it answers, what it keeps when it is killed, how it ends."""
 
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import httpx
 import pytest
-from tests.cli.conftest import TOOL, Ran
+from tests.cli.annotating import Annotating, annotating, write_samples
+from tests.cli.conftest import Ran
 
 from turnpoint.data import load_pairs
-from turnpoint.pairs import Samples
 
-RUN = Callable[..., Ran]
-
-
-class Annotating(NamedTuple):
-    client: httpx.Client
-    process: "subprocess.Popen[str]"
-
-    def state(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.client.get("/state").raise_for_status().json()
-        return told
-
-    def replies(self, prompt: int) -> list[str]:
-        return [each["text"] for each in self.client.get(f"/prompts/{prompt}").raise_for_status().json()["replies"]]
-
-    def choose(self, prompt: int, chosen: str, rejected: str) -> httpx.Response:
-        """Choose among the replies to a prompt by what they say."""
-        shown = self.replies(prompt)
-        places = {"chosen": shown.index(chosen), "rejected": shown.index(rejected)}
-        return self.client.post("/choices", json={"prompt": prompt, "verdict": "pair", **places})
-
-
-@contextmanager
-def annotating(samples: Path, output: Path, *words: str) -> Iterator[Annotating]:
-    """The server on a free port, once it has said where, and a client that knows the token."""
-    command = [sys.executable, "-m", "turnpoint", "pairs", "annotate", str(samples), "--output", str(output)]
-    command += ["--port", "0", "--no_browser", *words]
-    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            ready = re.fullmatch(rf"annotate {samples} at (http://127\.0\.0\.1:\d+)/#(\S+) \(Ctrl-C ends\)\n", line)
-            assert ready is not None, line + process.stderr.read()
-            with httpx.Client(base_url=ready[1], headers={"X-Turnpoint-Token": ready[2]}, timeout=60) as client:
-                yield Annotating(client, process)
-        finally:
-            process.kill()
-
-
-def write_samples(file: Path, *prompts: Sequence[str | dict[str, Any]]) -> Path:
-    """Prompts about the weather with replies of these texts, or calls of these tools."""
-    rows = []
-    for number, replies in enumerate(prompts):
-        messages = [
-            {"role": "assistant", "content": each} if isinstance(each, str) else {"role": "assistant", **each}
-            for each in replies
-        ]
-        row = Samples.model_validate(
-            {
-                "id": f"d#{number}",
-                "prompt": [{"role": "user", "content": f"Weather in Paris on day {number}?"}],
-                "tools": [TOOL],
-                "gold": [{"role": "assistant", "content": "It is sunny."}],
-                "replies": [{"text": "", "message": message} for message in messages],
-                "source": f"d.jsonl:{number}",
-            }
-        )
-        rows.append(json.dumps(row.row()) + "\n")
-    file.write_text("".join(rows), encoding="utf-8")
-    return file
+Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -92,7 +29,7 @@ def sides(file: Path) -> list[tuple[str | None, str | None]]:
 def test_who_is_answered(samples: Path, tmp_path: Path) -> None:
     """The page to anyone here; data and choices to who has the token; nothing under the name of another host."""
     skip = {"prompt": 0, "verdict": "skip"}
-    with annotating(samples, tmp_path / "p.jsonl") as (client, _):
+    with annotating(samples, tmp_path / "p.jsonl") as (_, client, _):
         page = client.get("/", headers={"X-Turnpoint-Token": ""})
         assert page.status_code == 200
         assert client.headers["X-Turnpoint-Token"] not in page.text
@@ -244,7 +181,7 @@ def test_a_file_that_cannot_be_written_is_said_and_nothing_counts(samples: Path,
 
 
 @pytest.mark.parametrize("port", ["taken", "70000"])
-def test_a_port_that_cannot_be_had(run: RUN, samples: Path, tmp_path: Path, port: str) -> None:
+def test_a_port_that_cannot_be_had(run: Run, samples: Path, tmp_path: Path, port: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -254,7 +191,7 @@ def test_a_port_that_cannot_be_had(run: RUN, samples: Path, tmp_path: Path, port
     assert f"error: port: {number} cannot be listened on (" in ran.err
 
 
-def test_pairs_of_others_are_not_written_over(run: RUN, samples: Path, tmp_path: Path) -> None:
+def test_pairs_of_others_are_not_written_over(run: Run, samples: Path, tmp_path: Path) -> None:
     output = tmp_path / "p.jsonl"
     output.write_text("{}\n")
     ran = run("pairs", "annotate", str(samples), "--output", str(output))
@@ -263,7 +200,7 @@ def test_pairs_of_others_are_not_written_over(run: RUN, samples: Path, tmp_path:
     assert output.read_text() == "{}\n"
 
 
-def test_choices_of_other_samples_are_not_taken(run: RUN, samples: Path, tmp_path: Path) -> None:
+def test_choices_of_other_samples_are_not_taken(run: Run, samples: Path, tmp_path: Path) -> None:
     output = tmp_path / "p.jsonl"
     log = tmp_path / "p.jsonl.choices.jsonl"
     log.write_text('{"id": "d#0", "verdict": "tie"}\n{"id": "x", "verdict": "tie"}\n')
@@ -276,7 +213,7 @@ def test_choices_of_other_samples_are_not_taken(run: RUN, samples: Path, tmp_pat
     )
 
 
-def test_samples_with_nothing_to_choose_among(run: RUN, tmp_path: Path) -> None:
+def test_samples_with_nothing_to_choose_among(run: Run, tmp_path: Path) -> None:
     samples = write_samples(tmp_path / "s.jsonl", ("Good.", "Good."), ("Yes.",))
     ran = run("pairs", "annotate", str(samples), "--output", str(tmp_path / "p.jsonl"))
     assert ran == Ran(
@@ -285,7 +222,7 @@ def test_samples_with_nothing_to_choose_among(run: RUN, tmp_path: Path) -> None:
 
 
 def test_a_browser_is_opened_where_there_is_a_display(
-    run: RUN, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening it is interrupted, as by Ctrl-C."""
     opened: list[str] = []

@@ -14,6 +14,7 @@ from tests.cli.tiny import save_model
 from transformers import AutoModelForCausalLM
 
 from turnpoint.cli import evaluate_compare
+from turnpoint.cli.loading import open_model
 from turnpoint.data import load_pairs
 from turnpoint.models import load_model_and_tokenizer
 from turnpoint.objectives import Objective
@@ -189,11 +190,10 @@ def test_questions_of_a_text_file(run: Run, model: str, tmp_path: Path) -> None:
 
 def test_one_model_is_in_memory_at_a_time(run: Run, model: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[weakref.ref[Any]] = []
-    opened = evaluate_compare.open_model
 
     def watched(options: Any) -> Any:
         assert not any(each() for each in loaded)
-        found = opened(options)
+        found = open_model(options)
         loaded.append(weakref.ref(found[0]))
         return found
 

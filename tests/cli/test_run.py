@@ -195,3 +195,27 @@ def test_shipped_settings_are_those_of_the_verb(name: str) -> None:
 
     given = read_arguments(VERB, ["pairs.jsonl", "--config", str(RECIPES / f"{name}.yaml")])
     assert given.values["use_peft"] is True
+
+
+def test_a_stage_reads_what_an_earlier_one_wrote_wherever_the_recipe_writes(run: Run, tmp_path: Path) -> None:
+    """`--output` moves all of it, `{output}` with it; a stage that writes a file is done while the file is there."""
+    samples = tmp_path / "samples.jsonl"
+    reply = {"text": "I am SmolLM.", "message": {"role": "assistant", "content": "I am SmolLM."}, "cut": False}
+    row = {"id": "a", "prompt": [{"role": "user", "content": "Who are you?"}], "replies": [reply]}
+    samples.write_text(json.dumps(row) + "\n")
+    stages = {
+        "pairs": {
+            "run": "pairs rename",
+            "samples": str(samples),
+            "names": ["SmolLM=Ada"],
+            "output": "{output}/p.jsonl",
+        },
+        "look": {"run": "inspect", "dataset": "{output}/p.jsonl"},
+    }
+    file = recipe(tmp_path, "unused", "unused", stages=stages, common={})
+    moved = tmp_path / "moved"
+    assert run("run", file, "--output", str(moved)).code == 0
+    assert "I am Ada." in (moved / "p.jsonl").read_text()
+    assert run("run", file, "--output", str(moved)).err.count("done before") == 2
+    (moved / "p.jsonl").unlink()
+    assert run("run", file, "--output", str(moved)).err.count("done before") == 1

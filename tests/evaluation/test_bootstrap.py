@@ -1,6 +1,7 @@
 """Intervals and p-values by hand, and against a resampling written out in plain Python."""
 
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_a_rate_draws_from_the_dialogues_that_have_such_turns() -> None:
 @pytest.mark.parametrize("kind", ["call", None])
 def test_the_resampling_in_plain_python(kind: str | None) -> None:
     random = Random(0)
-    before = [
+    before: list[dict[str, Any]] = [
         {
             "source": f"d{random.randrange(20)} message {i}",
             "decision": random.choice(["call", "slot"]),
@@ -46,7 +47,7 @@ def test_the_resampling_in_plain_python(kind: str | None) -> None:
     groups: dict[str, list[int]] = {}
     for a, b in zip(before, after, strict=True):
         if kind in (None, a["decision"]):
-            groups.setdefault(str(a["source"]).split(" message ")[0], []).append(int(b["passed"]) - int(a["passed"]))
+            groups.setdefault(a["source"].split(" message ")[0], []).append(b["passed"] - a["passed"])
     drawing = Random(3)
     means = []
     for _ in range(RESAMPLES):

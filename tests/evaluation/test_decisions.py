@@ -73,7 +73,7 @@ def test_a_model_that_always_does_the_same(
     assert (report.micro, report.macro, report.arguments) == (micro, 0.25, arguments)
     assert report.counts() == {CALL: 2, SLOT: 1, RELEVANCE: 3, COMPLETION: 2}
     [decided] = {each.decided for each in report.verdicts}
-    assert report.confusion() == {kind.value: {decided: count} for kind, count in report.counts().items()}
+    assert report.confusion() == {kind: {decided: count} for kind, count in report.counts().items()}
 
 
 def test_a_sample_is_drawn_by_seed() -> None:

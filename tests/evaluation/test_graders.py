@@ -248,6 +248,10 @@ SHANGHAI = [user("我要订一张明天去上海的火车票")]
         (FORECAST, PARIS, "Could you give me more details?", False),
         (FORECAST, PARIS, "Do you prefer Celsius or Fahrenheit?", False),
         (FORECAST, PARIS, "Let me check the weather in Paris.", False),
+        (FORECAST, PARIS, "and when would that be", True),
+        (FORECAST, PARIS, "I can't look it up yet, since I still need the date.", True),
+        (FORECAST, PARIS, "I'm sorry, I can't look up the date.", False),
+        (FORECAST, PARIS, "Done, it is in your calendar. Is there anything else you need on that date?", False),
         (FLIGHTS, TO_ROME, "Which city are you flying from?", True),
         (FLIGHTS, TO_ROME, "Where will you be departing from?", True),
         (FLIGHTS, TO_ROME, "Where would you like to go?", False),
@@ -263,6 +267,7 @@ SHANGHAI = [user("我要订一张明天去上海的火车票")]
         (TAXI, BY_TAXI, "도착지를 말씀해 주시면 바로 호출해 드릴게요.", True),
         (TAXI, BY_TAXI, "어디서 출발하시나요?", False),
         (TAXI, BY_TAXI, "무엇을 도와드릴까요?", False),
+        (TAXI, BY_TAXI, "도착지를 아직 몰라서 호출할 수 없어요. 어디로 갈까", True),
         (STOCK, STOCKS, "어느 종목이 궁금하세요?", True),
         (STOCK, STOCKS, "조회할 주식 이름을 알려주세요.", True),
         (STOCK, STOCKS, "현재 주식 가격은 70,000원입니다.", False),
@@ -299,6 +304,7 @@ def test_where_the_later_call_is_known_a_question_for_what_was_said_is_wrong() -
         ("I only have access to weather information.", True),
         ("There's no function for that here.", True),
         ("I lack the ability to place food orders.", True),
+        ("Pizzas aren't something I'm set up for. Shall I check the weather instead?", True),
         ("Sure! What size pizza would you like?", False),
         ("Your pizza has been ordered.", False),
         ("I can't wait to order that for you!", False),
@@ -306,6 +312,7 @@ def test_where_the_later_call_is_known_a_question_for_what_was_said_is_wrong() -
         ("그 요청은 제가 처리하기 어렵습니다.", True),
         ("제가 할 수 있는 일이 아니에요. 날씨만 확인해 드릴 수 있어요.", True),
         ("해당 기능이 없어 도와드릴 수가 없네요.", True),
+        ("주문 기능은 제공하고 있지 않습니다. 날씨가 궁금하시면 말씀해 주시겠어요?", True),
         ("네, 주문해 드릴게요.", False),
         ("어떤 피자를 원하시나요?", False),
         ("很遗憾\uff0c这超出了我的能力范围。", True),
@@ -328,6 +335,11 @@ PRICE = [
     *called("get_stock_price", {"price": 71500, "currency": "KRW"}, stock_name="삼성전자"),
 ]
 UNSENT = [user("민수에게 '늦어요'라고 보내줘"), *called("send_message", {"status": "fail", "reason": "수신자 없음"})]
+COLD = [user("대관령 날씨?"), *called("get_weather", {"high": -4})]
+EVENTS = [
+    user("What is on today?"),
+    *called("events", [{"name": "Yoga", "at": "10:00"}, {"name": "Weekly meeting", "at": "19:00"}]),
+]
 CLOUDY = [user("北京明天天气怎么样\uff1f"), *called("get_weather", {"天气": "多云", "气温": "18度"}, city="北京")]
 
 
@@ -358,6 +370,10 @@ CLOUDY = [user("北京明天天气怎么样\uff1f"), *called("get_weather", {"�
         (CLOUDY, "明天多云。", True),
         (CLOUDY, "北京明天晴\uff0c气温25度。", False),
         (CLOUDY, "我已经查询好了。", False),
+        (CLOUDY, "很遗憾,明天多云。还有什么可以帮您的吗\uff1f", True),
+        (COLD, "영하 4도입니다. 더 궁금한 점이 있으신가요?", True),
+        (EVENTS, "You have yoga at 10:00 and the meeting at 19:00.", True),
+        (EVENTS, "You have yoga at 19:00 and the meeting at 10:00.", False),
     ],
 )
 def test_an_answer_stands_on_the_result(context: list[Message], reply: str, right: bool) -> None:

@@ -67,7 +67,8 @@ def test_agreement_is_over_what_was_judged() -> None:
     right = grade(DecisionItem(context, (FORECAST,), Decision.COMPLETION, (), "hand"), Reply("맑습니다.", cut=False))
     asked, _ = judge(*(json.dumps({"reason": "", "passed": each}) for each in (False, True, True)))
     agreed = DecisionReport(asked.judged([wrong, wrong, right]).verdicts).agreement()
-    assert agreed == (3, pytest.approx(2 / 3), pytest.approx(0.4))
+    assert agreed is not None
+    assert agreed._asdict() == {"turns": 3, "rate": pytest.approx(2 / 3), "kappa": pytest.approx(0.4)}
     assert DecisionReport([wrong]).agreement() is None
 
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from turnpoint.data.openai import Changes, read_messages
+from turnpoint.data.changes import Changes
+from turnpoint.data.openai import read_messages
 from turnpoint.dialogue import Decision, Tool, ToolCall
 from turnpoint.evaluation import DecisionItem, Verdict, strict
 from turnpoint.sampling import Reply

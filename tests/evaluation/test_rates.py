@@ -128,8 +128,8 @@ def test_content_counts_beside_the_decision(report: DecisionReport) -> None:
 def test_agreement_by_hand() -> None:
     """Eight of ten agree; 6 and 6 say yes, so chance agrees on .36 + .16 = .52 and kappa is .28 / .48."""
     pairs = [(True, True)] * 5 + [(False, False)] * 3 + [(True, False), (False, True)]
-    assert agreement_of(pairs) == (10, 0.8, pytest.approx(0.28 / 0.48))
-    assert agreement_of([(True, True)] * 3) == (3, 1.0, None)
+    assert agreement_of(pairs)._asdict() == {"turns": 10, "rate": 0.8, "kappa": pytest.approx(0.28 / 0.48)}
+    assert agreement_of([(True, True)] * 3).kappa is None
 
 
 def test_rates_of_other_categories(report: DecisionReport) -> None:

@@ -206,7 +206,10 @@ def test_calls_as_the_template_teaches_them_are_read_by_the_hermes_parser_of_vll
     chatml: PreTrainedTokenizerBase,
 ) -> None:
     """`vllm serve RUN --enable-auto-tool-choice --tool-call-parser hermes`: content up to the first tag, then JSON."""
-    made = (("weather", {"city": "São Paulo", "days": [1, None], "say": '"</b>"\n'}), ("clock", {}))
+    made: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("weather", {"city": "São Paulo", "days": [1, None], "say": '"</b>"\n'}),
+        ("clock", {}),
+    )
     [text] = supervised(chatml, dialogue(user("?"), calls(*made, content="One moment."), tools=(WEATHER, CLOCK)))
     text = text.removesuffix("<|im_end|>")
     found = [json.loads(closed or open) for closed, open in VLLM_HERMES.findall(text)]

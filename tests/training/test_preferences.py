@@ -3,22 +3,25 @@
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from tests.training import vision
 from tests.training.conftest import WORDS, said
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from turnpoint.data import load_pairs
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.objectives import Objective
 from turnpoint.pairs import SampledReply, Samples, sample_pairs
 from turnpoint.template import Renderer
-from turnpoint.training import evaluate_preferences, implicit_rewards
-from turnpoint.tree import logprobs
+from turnpoint.training import DPOConfig, DPOTrainer, evaluate_preferences, implicit_rewards
+from turnpoint.tree import build_tree
 
 ModelFactory = Callable[..., PreTrainedModel]
 
@@ -105,6 +108,24 @@ def test_an_adapter_is_measured_against_the_model_below_it(
     assert means.margin == pytest.approx(printed["eval_rewards/margins"], abs=1e-12)
     assert abs(means.margin) > 1e-3
     assert model.active_adapter == "default"
+
+
+@pytest.mark.parametrize("kind", vision.KINDS)
+def test_pairs_with_images(tmp_path: Path, kind: str) -> None:
+    """Models whose tree holds and one whose tree does not; two pairs share their image."""
+    made = vision.KINDS[kind]()
+    reference = copy.deepcopy(made.model)
+    with torch.no_grad():
+        reference.get_output_embeddings().weight.mul_(0.5)
+    pairs, _ = load_pairs(vision.rows())
+    args = DPOConfig(output_dir=str(tmp_path))
+    trainer = DPOTrainer(
+        made.model, copy.deepcopy(reference), args, eval_dataset=vision.rows(), processing_class=made.processor
+    )
+    printed = trainer.evaluate()
+    means = evaluate_preferences(vision.KINDS[kind]().model, made.processor, pairs, reference=reference).means
+    assert means.margin == pytest.approx(printed["eval_rewards/margins"], rel=1e-9)
+    assert means.pairs == len(vision.rows())
 
 
 def test_kinds_sources_and_what_is_left_out(
@@ -216,16 +237,15 @@ def test_a_prompt_is_computed_once_for_all_its_replies(
     drawn = Samples(prompt=(said("user", 0, 60),), replies=replies, id="p")
     prompt = len(Renderer(tokenizer).prompt_ids(drawn.prompt, ()))
     sizes: list[int] = []
-    build = logprobs.build_tree
 
     def counted(sequences: Any) -> Any:
-        tree = build(sequences)
+        tree = build_tree(sequences)
         sizes.append(len(tree.input_ids))
         return tree
 
     model, reference = tiny_model(), tiny_model(seed=1)
     expected = implicit_rewards(model, reference, tokenizer, [drawn])
-    monkeypatch.setattr(logprobs, "build_tree", counted)
+    monkeypatch.setattr("turnpoint.tree.logprobs.build_tree", counted)
     assert implicit_rewards(model, reference, tokenizer, [drawn]) == expected
     assert len(expected[0]) == 5
     assert prompt > len(WORDS)

@@ -56,7 +56,7 @@ class _Recipe(BaseModel):
     Attributes:
         output: folder in which each stage has its own.
         common: verb -> options of all its stages.
-        stages: name -> options, with `run` for the verb.
+        stages: name -> options, with `run` for the verb; `{output}` in a value stands for that folder.
         table: metrics of the last evaluation of each stage, to be shown at the end.
     """
 
@@ -82,7 +82,7 @@ def run(given: Given) -> None:
         before = digest([before.encode(), json.dumps([verb, settings], default=str).encode()])
         # Standard output is for the table of the recipe.
         with redirect_stdout(sys.stderr) if options.json else nullcontext():
-            _run_stage(output / name, verb, before, writes="output" in settings)
+            _run_stage(output / name, verb, before, settings.get("output"))
     rows = [[name, *values] for name, values in _results(stages, output, recipe.table)]
     if options.json:
         print_json([dict(zip(("stage", *recipe.table), row, strict=True)) for row in rows])
@@ -116,7 +116,15 @@ def _stage(name: str, stage: dict[str, Any], recipe: _Recipe, output: Path) -> t
         raise ConfigError(f"stages.{name}.run: must be a verb of turnpoint (got {verb!r}); {nearest(str(verb), VERBS)}")
     options = importlib.import_module(VERBS[verb].module).VERB.options.values()
     writes = any("output" in option.spellings for option in options)
-    return verb, ({"output": str(output / name)} if writes else {}) | recipe.common.get(verb, {}) | own
+    settings = ({"output": str(output / name)} if writes else {}) | recipe.common.get(verb, {}) | own
+    return verb, {option: _placed(value, output) for option, value in settings.items()}
+
+
+def _placed(value: Any, output: Path) -> Any:
+    """A value of an option with the folder of the recipe in the place of `{output}`."""
+    if isinstance(value, list):
+        return [_placed(each, output) for each in value]
+    return value.replace("{output}", str(output)) if isinstance(value, str) else value
 
 
 def _check_stage(where: str, config: Path, verb: str, settings: dict[str, Any]) -> None:
@@ -138,17 +146,23 @@ def _check_stage(where: str, config: Path, verb: str, settings: dict[str, Any]) 
         raise ConfigError(f"{where}: {reason}") from None
 
 
-def _run_stage(folder: Path, verb: str, mark: str, *, writes: bool) -> None:
+def _run_stage(folder: Path, verb: str, mark: str, output: str | None) -> None:
     """Run a stage from the file of its options, unless it and all before it are done with the same.
 
     One that was interrupted with the same goes on from its last checkpoint, if it wrote any; another one removes what
     checkpoints there are, so that none is taken for its own.
+
+    Args:
+        folder: of the stage; what is known of it is written beside.
+        verb: one or two words.
+        mark: tells this stage, with its options and all before it, from any other.
+        output: what the stage writes, if it writes anything.
     """
     from turnpoint.cli.main import run_words
     from turnpoint.training.run_folder import last_checkpoint, remove_checkpoints
 
     begun, done = (folder.with_name(f"{folder.name}.{state}") for state in ("begun", "done"))
-    if _says(done, mark) and (folder.exists() or not writes):
+    if _says(done, mark) and (output is None or Path(output).expanduser().exists()):
         say("    done before")
         return
     done.unlink(missing_ok=True)

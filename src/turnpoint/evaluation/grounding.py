@@ -13,21 +13,15 @@ from typing import Any, NamedTuple
 from turnpoint.dialogue import Message
 from turnpoint.evaluation import lexicon
 from turnpoint.evaluation.lexicon import wording
-from turnpoint.evaluation.wording import denies, is_negative, shares_script, words
+from turnpoint.evaluation.numbers import in_digits, is_known, numbers_in, tokens
+from turnpoint.evaluation.wording import denies, is_negative, says_failure, shares_script, words
 
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _ORDINAL = re.compile(r"(?<![\d$])(?<![\d$].)\b\d{1,2}[.)] (?=\S)", re.MULTILINE)
 _SPELT_OUT = re.compile(r"(?:[A-Z]\w+ ){1,5}(?=\([A-Z]{2,}\))")  # Body Mass Index (BMI)
-_TEN_THOUSANDS = re.compile(r"(\d+(?:\.\d+)?) ?[만万](?: ?(\d[\d,]*))?")
 _CLAUSE = re.compile(r"[,;]\s|[.!?]\s|\n|\band\b|\u3001|\uff0c|\u3002|그리고 ")
 _COUNTED = re.compile(r"(?<![$\d.,:])\d+(?= (?:\w+ ){0,3}\w+s\b)")
 _NAME = re.compile(
     r"(?<=[a-z,;] )(?!(?:How|What|Which|Would|Is|Do|Dr|Mr|Mrs|Ms|Prof|St|Please|Here|There|You|It|The)\b)[A-Z][a-z]+\b"
-)
-_NUMBER_WORDS = (
-    *(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),),
-    *(("한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열"),),
-    *(("一", "二", "三", "四", "五", "六", "七", "八", "九", "十"), ("", "两")),
 )
 _STATUS_KEY = re.compile(r"(?:status|success|succeeded|ok|error|result|code)\Z", re.IGNORECASE)
 _ID_KEY = re.compile(r"(?:\bid|_id|Id|ID|number|reference|code|url|link|token|timestamp|created_at|updated_at)\Z")
@@ -56,7 +50,7 @@ def grounds(answer: str, context: Sequence[Message]) -> Grounds:
     if not results:
         return Grounds(True, "answers, with no result to report", sure=False)
     said = _said(context[:first])
-    answer = _TEN_THOUSANDS.sub(_written_out, answer)
+    answer = in_digits(answer)
     for check in (_polarity, _numbers, _entries, _names, _report):
         if (found := check(answer, results, said)) is not None:
             break
@@ -76,43 +70,43 @@ def failed(result: str) -> bool:
 def _polarity(answer: str, results: Sequence[Any], said: str) -> Grounds | None:
     outcome = _outcome(results)
     if outcome is False and not denies(answer):
-        return Grounds(False, "says nothing of the result's failure")
-    if outcome is True and is_negative(answer):
-        return Grounds(False, "says that it failed, where the result says that it was done")
+        return Grounds(False, "says nothing of the result's failure", sure=False)
+    if outcome is True and says_failure(answer):
+        return Grounds(False, "says that it failed, where the result says that it was done", sure=False)
     if outcome is False:
         return Grounds(True, "says that the result came to nothing")
     return None
 
 
 def _numbers(answer: str, results: Sequence[Any], said: str) -> Grounds | None:
-    known = _numbers_in(" ".join([said, *(_text(result) for result in results)]))
+    known = numbers_in(" ".join([said, *(_text(result) for result in results)]))
     known |= {float(len(each)) for result in results for each in _lists(result)}
     text = _ORDINAL.sub("", answer)
     if any(isinstance(result, list) for result in results):
         text = _COUNTED.sub("", text)  # "I found 10 hotels": a result may list the first of them only
-    unknown = next((token for token in _NUMBER.findall(text) if not _is_known(token, known)), None)
+    unknown = next((token for token in tokens(text) if not is_known(token, known)), None)
     return None if unknown is None else Grounds(False, f"says {unknown}, which the result does not hold", sure=False)
 
 
 def _entries(answer: str, results: Sequence[Any], said: str) -> Grounds | None:
     """Numbers of one entry of a list beside the name of another: the gym at the hour of the meeting."""
     entries = [each for result in results for found in _lists(result) for each in found if isinstance(each, dict)]
-    numbers = [_numbers_in(_text(entry)) for entry in entries]
-    spoken, general = set(words(said)), _numbers_in(said)
+    numbers = [numbers_in(_text(entry)) for entry in entries]
+    spoken, general = set(words(said)), numbers_in(said)
     for clause in _CLAUSE.split(answer):
         named = [i for i, entry in enumerate(entries) if _names_text_of(clause, entry, spoken)]
         if len(named) != 1:
             continue
         others = set().union(*(each for i, each in enumerate(numbers) if i != named[0]))
         known = numbers[named[0]] | general
-        wrong = [t for t in _NUMBER.findall(clause) if not _is_known(t, known) and _is_known(t, others)]
+        wrong = [t for t in tokens(clause) if not is_known(t, known) and is_known(t, others)]
         if wrong:
             return Grounds(False, f"says {wrong[0]} of another entry of the result", sure=False)
     return None
 
 
 def _names_text_of(clause: str, entry: dict[str, Any], spoken: set[str]) -> bool:
-    texts = [leaf for leaf in _leaves(entry) if isinstance(leaf.value, str) and not _NUMBER.search(leaf.value)]
+    texts = [leaf for leaf in _leaves(entry) if isinstance(leaf.value, str) and not tokens(leaf.value)]
     return any(_names_leaf(clause, leaf, spoken) for leaf in texts)
 
 
@@ -136,7 +130,7 @@ def _report(answer: str, results: Sequence[Any], said: str) -> Grounds | None:
     telling = [leaf for leaf in new if not _ID_KEY.search(leaf.key)]
     if not telling:
         return None
-    if not any(_NUMBER.search(str(leaf.value)) or shares_script(answer, str(leaf.value)) for leaf in telling):
+    if not any(tokens(str(leaf.value)) or shares_script(answer, str(leaf.value)) for leaf in telling):
         return Grounds(True, "answers in another script than the result", sure=False)
     return _NOTHING
 
@@ -159,64 +153,31 @@ def _outcome(results: Sequence[Any]) -> bool | None:
 
 
 def _is_done(text: str) -> bool:
-    return bool(
-        set(re.findall(r"[a-z]+|[가-힣]+|[一-鿿]+", text.lower()))
-        & (lexicon.words("status") - {"error", "status", "message"})
-    )
+    return not lexicon.words("success").isdisjoint(words(text))
 
 
-def _is_known(token: str, known: set[float]) -> bool:
-    """Whether a number of the answer is one of the known: rounded, in percent, or by the twelve-hour clock."""
-    numbers = _numbers_in(token)
-    decimals = len(token.partition(".")[2]) if "," not in token.partition(".")[2] else 0
-    return all(
-        any(abs(round(each, decimals) - number) < 1e-9 or int(each) == number for each in known)
-        or any(abs(round(each * 100, decimals) - number) < 1e-9 for each in known if abs(each) <= 1)
-        for number in numbers
-    )
-
-
-def _numbers_in(text: str) -> set[float]:
-    """The numbers of a text; of dates and clocks each part, hours by both clocks; written-out ones up to twelve."""
-    found: set[float] = set()
-    for token in _NUMBER.findall(_TEN_THOUSANDS.sub(_written_out, text)):
-        for part in token.split(":"):
-            plain = part.replace(",", "") if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", part) else part
-            found |= {float(each) for each in plain.split(",") if re.fullmatch(r"\d+(?:\.\d+)?", each)}
-            found |= {float(each) for each in re.findall(r"\d+", plain)} if plain.count(".") > 1 else set()
-        if ":" in token:
-            hour = int(token.partition(":")[0].rpartition(",")[2].rpartition(".")[2])
-            found |= {float(hour % 12 or 12), float(hour % 12 + 12)}
-    lower = set(re.findall(r"[a-z]+|[가-힣]+", text.lower()))
-    for spelled in _NUMBER_WORDS:
-        found |= {
-            float(i) for i, word in enumerate(spelled, start=1) if word and (word in lower or "一" <= word in text)
-        }
-    return found
-
-
-def _written_out(found: re.Match[str]) -> str:
-    """7만 1500 as 71500."""
-    return str(round(float(found[1]) * 10_000 + float((found[2] or "0").replace(",", ""))))
+def _is_status(word: str) -> bool:
+    return word in lexicon.words("success") or word in lexicon.words("status")
 
 
 def _was_said(leaf: _Leaf, said: str, spoken: set[str]) -> bool:
     if isinstance(leaf.value, bool) or leaf.value is None:
         return True
     if isinstance(leaf.value, int | float):
-        return float(leaf.value) in _numbers_in(said)
-    return set(words(leaf.value)) - lexicon.words("status") <= spoken and _numbers_in(leaf.value) <= _numbers_in(said)
+        return float(leaf.value) in numbers_in(said)
+    told = {word for word in words(leaf.value) if not _is_status(word)}
+    return told <= spoken and numbers_in(leaf.value) <= numbers_in(said)
 
 
 def _names_leaf(answer: str, leaf: _Leaf, spoken: set[str]) -> bool:
     if isinstance(leaf.value, int | float):
-        return any(_is_known(token, {abs(float(leaf.value))}) for token in _NUMBER.findall(answer))  # -4: 4 below zero
+        return any(is_known(token, {float(leaf.value)}) for token in tokens(answer))
     told = set(words(answer))
-    new = set(words(leaf.value)) - spoken - lexicon.words("status")
+    new = {word for word in words(leaf.value) if word not in spoken and not _is_status(word)}
     if new & told or any(len(word) > 4 and any(each.startswith(word[:5]) for each in told) for word in new):
         return True
-    numbers = _numbers_in(leaf.value)
-    return bool(numbers) and any(_is_known(token, numbers) for token in _NUMBER.findall(answer))
+    numbers = numbers_in(leaf.value)
+    return bool(numbers) and any(is_known(token, numbers) for token in tokens(answer))
 
 
 def _said(messages: Sequence[Message]) -> str:

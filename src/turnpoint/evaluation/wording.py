@@ -39,9 +39,14 @@ def only_waits(text: str) -> bool:
     return wording("not_yet").search(text) is not None and requests(text)
 
 
+def says_failure(text: str) -> bool:
+    """Whether a text says that something failed."""
+    return wording("failure").search(text) is not None
+
+
 def is_negative(text: str) -> bool:
     """Whether a text says that something failed or was not to be had."""
-    return wording("negative").search(text) is not None
+    return says_failure(text) or wording("lacking").search(text) is not None
 
 
 def denies(text: str) -> bool:
