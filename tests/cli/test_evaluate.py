@@ -1,6 +1,9 @@
 """`turnpoint evaluate`: benchmarks by their own files, results kept and compared, a judge behind a server, a plot."""
 
 import json
+import re
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,3 +134,24 @@ def test_what_choices_cannot_do(run: Run, rows: Rows, model: str, words: tuple[s
     ran = run("evaluate", "choices", model, rows({"messages": [user("Hi")]}), *words)
     assert ran.code == 2
     assert ran.err.splitlines()[-1].startswith(f"error: {line}")
+
+
+def test_the_commands_of_the_page_run(run: Run, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model in the place of each run and of the embedded one, two tokens a reply, a judge that always agrees."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    assert len(commands) == 8
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    shutil.copy(FUNCTIONCHAT, tmp_path)
+    shutil.copytree(BFCL.parent, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "when2call_test_mcq.jsonl").write_text(json.dumps(WHEN2CALL))
+    with serving(*[(200, said('{"reason": "yes", "passed": true}'))] * 50) as (url, _):
+        for command in commands:
+            words = shlex.split(command.replace("http://localhost:8000/v1", url))[1:]
+            words[2] = model
+            short = () if words[1] == "choices" or "--max_new_tokens" in words else SHORT
+            ran = run(*words, *short, "--per_kind", "1") if "--per_kind" not in words else run(*words)
+            assert ran.code == 0, f"{command}\n{ran.err}"

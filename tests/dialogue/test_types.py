@@ -14,7 +14,9 @@ HELLO, BYE = Message(role="assistant", content="Hello"), Message(role="assistant
 def test_records_are_frozen_and_take_no_unknown_field() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         USER.content = "Ho"  # type: ignore[misc]
-    with pytest.raises(DataError, match=r"^here: messages\[0\]\.colour: is a key that has no place here; leave it out \(got 'red'\)$"):
+    with pytest.raises(
+        DataError, match=r"^here: messages\[0\]\.colour: is a key that has no place here; leave it out \(got 'red'\)$"
+    ):
         parse(Dialogue, {"messages": [{"role": "user", "content": "Hi", "colour": "red"}]}, "here")
 
 

@@ -63,6 +63,12 @@ def test_what_the_data_says_goes_on_to_its_end_and_comes_first_among_equals() ->
     assert (pair.key, pair.kind, pair.about["scores"], pair.source) == (CALLS.key, "samples", "1 0", "f:1: samples 1")
 
 
+def test_the_best_reply_may_call_what_is_not_there() -> None:
+    built = sample_pairs([drawn(calls("fly"), A)], [[1.0, 0.0]])
+    assert built.pairs == []
+    assert built.not_possible == {"a pair: the better reply calls a tool that is not offered": 1}
+
+
 def test_what_gives_no_pair_is_counted() -> None:
     built = sample_pairs([drawn(A, A, None, B, C)], [[1.0, 1.0, 0.0, math.nan, 1.0]])
     assert built.pairs == []

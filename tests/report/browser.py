@@ -38,7 +38,7 @@ class Page:
     def wait(self, expression: str) -> None:
         """Wait until an expression comes true."""
         end = time.monotonic() + WAIT
-        while not self.value(expression):
+        while not self.value(f"Boolean({expression})"):
             assert time.monotonic() < end, f"never true: {expression}; on view: {self.value('document.body.innerText')}"
             time.sleep(0.02)
 

@@ -88,7 +88,7 @@ def test_what_was_pressed_is_taken_back(desk: Desk) -> None:
 
 
 def test_skipping_ties_and_going_back_and_forth(desk: Desk) -> None:
-    """The first is skipped, the second a tie, the last a pair of the tenth and eleventh: then the skipped one is left."""
+    """The first is skipped, the second a tie, the last a pair of the tenth and the eleventh; then the first again."""
     desk.keys("s")
     desk.at("2")
     desk.keys("t")

@@ -90,6 +90,7 @@ def run(given: Given) -> None:
     """Measure, and print the rates, or the differences from another run."""
     options, data = given.build(EvaluateOptions), given.build(DataOptions)
     _check(options, given)
+    _open_files(options)
     from turnpoint.evaluation.results import compare, read_result, result
 
     judge = _judge(given.build(JudgeOptions), options.seed)
@@ -105,10 +106,11 @@ def run(given: Given) -> None:
         for note in measured.notes:
             say(note)
     found = result(measured.report, _about(options, data, given, judge)) | {"further": measured.further()}
+    _write(options, found)
     differences = [] if before is None else compare(before, found, str(options.against), options.seed)
     if before is not None:
         found["against"] = {"model": before["model"], "differences": [each.as_dict() for each in differences]}
-    _write(options, found)
+        _write(options, found)
     if options.json:
         print_json(found)
     else:
@@ -184,21 +186,32 @@ def _about(options: EvaluateOptions, data: DataOptions, given: Given, judge: "Ju
     }
 
 
-def _write(options: EvaluateOptions, found: Mapping[str, Any]) -> None:
+def _open_files(options: EvaluateOptions) -> None:
+    """Find out before the model runs whether its results can be written.
+
+    Raises:
+        ConfigError: they cannot.
+    """
     for name, file in (("output", options.output), ("plot", options.plot)):
         if file is None:
             continue
         path = Path(file).expanduser()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if name == "output":
-                path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-            else:
-                from turnpoint.report.plots import plot_confusion
-
-                plot_confusion(found["confusion"], path, title=f"{found['model']}, {found['benchmark']}")
+            path.open("a").close()
         except OSError as error:
             raise ConfigError(f"--{name}: cannot write {path}: {error.strerror}; check the path") from None
+
+
+def _write(options: EvaluateOptions, found: Mapping[str, Any]) -> None:
+    if options.output is not None:
+        text = json.dumps(found, ensure_ascii=False, indent=1)
+        Path(options.output).expanduser().write_text(text + "\n", encoding="utf-8")
+    if options.plot is not None:
+        from turnpoint.report.plots import plot_confusion
+
+        title = f"{found['model']}, {found['benchmark']}"
+        plot_confusion(found["confusion"], Path(options.plot).expanduser(), title=title)
 
 
 def _print(

@@ -28,7 +28,7 @@ def print_rates(measured: "Measured", seed: int, title: str) -> None:
         columns[name] = dict(other.rows())
     names = [*map(str, report.kinds), "micro", "macro"]
     rows = [[name, *(column.get(name, "") for column in columns.values())] for name in names]
-    print_table(["category" if measured.strict else "decision", *columns], rows, title=title)
+    print_table(["decision" if measured.benchmark is None else "category", *columns], rows, title=title)
     if figures := measured.figures():
         print_table(["also", ""], [[name, percent(value)] for name, value in figures.items()])
 

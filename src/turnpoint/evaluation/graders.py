@@ -80,7 +80,11 @@ def grade(item: DecisionItem, reply: Reply) -> Verdict:
 
 def strict(item: DecisionItem, reply: Reply) -> Verdict:
     """Judge one reply by its decision and its content together."""
-    verdict = grade(item, reply)
+    return with_content(grade(item, reply))
+
+
+def with_content(verdict: Verdict) -> Verdict:
+    """The verdict, passed only where the content is right as well."""
     return verdict._replace(passed=verdict.passed and verdict.content is not False)
 
 
@@ -88,7 +92,8 @@ def by_decision(item: DecisionItem, reply: Reply) -> Verdict:
     """Judge one reply by its kind alone, whatever it calls, asks or says."""
     decided = decision_of(reply.text)
     reason = f"is taken for {decided}, where {item.decision} is due"
-    return Verdict(item, decided, decided == item.decision, reply.text, cut=reply.cut, reason=reason, sure=False)
+    sure = decided in (Decision.CALL, MALFORMED)
+    return Verdict(item, decided, decided == item.decision, reply.text, cut=reply.cut, reason=reason, sure=sure)
 
 
 def decision_of(reply: str) -> str:
@@ -108,7 +113,7 @@ def _call(item: DecisionItem, read: Read) -> Graded:
     if not read.calls:
         sensible = requests(read.text) and not refuses(read.text) and bool(asked_slots(item, read.text).named)
         reason = f"{_what_instead(read)}, where {_listed(due) or 'a tool'} should be called"
-        return Graded(False, reason, False, sure=not sensible, forgiven=sensible)
+        return Graded(False, reason, False, forgiven=sensible)
     offered = {tool.name: tool for tool in item.tools}
     made = {call.name for call in read.calls}
     if wrong := made - (due or offered.keys()):

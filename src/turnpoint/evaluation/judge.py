@@ -124,7 +124,6 @@ def _after(verdict: Verdict, opinion: _Opinion) -> Verdict:
         decided=decided,
         by_rules=verdict.passed,
         reason=f"judge: {opinion.reason}",
-        forgiven=False,
     )
 
 

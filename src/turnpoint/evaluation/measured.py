@@ -13,6 +13,7 @@ from turnpoint.evaluation import when2call
 from turnpoint.evaluation.benchmarks import BENCHMARKS, Name, load_items, open_benchmark
 from turnpoint.evaluation.choices import evaluate_choices
 from turnpoint.evaluation.decisions import evaluate_decisions, graded_replies
+from turnpoint.evaluation.graders import with_content
 from turnpoint.evaluation.items import KINDS, DecisionItem, drawn
 from turnpoint.evaluation.judge import Judge
 from turnpoint.evaluation.rates import DecisionReport
@@ -28,21 +29,18 @@ class Measured(NamedTuple):
         benchmark: whose rules they are by; None for the package's own.
         raw: choices by another measure of log-probs, for a second column.
         notes: lines for the user.
+        strict: whether passing takes the right content as well.
     """
 
     report: DecisionReport
     benchmark: Name | None = None
     raw: DecisionReport | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def strict(self) -> bool:
-        """Whether passing takes the right content as well."""
-        return self.benchmark is not None
+    strict: bool = False
 
     def after(self, judge: Judge, progress: str | None = None) -> "Measured":
-        """The same, with a judge's verdicts where the rules are not sure."""
-        found = judge.judged(self.report.verdicts, progress)
+        """The same, with a judge's verdicts where the rules are not sure; since it judges content, passing takes it."""
+        found = judge.judged([with_content(verdict) for verdict in self.report.verdicts], progress)
         report = self.report._replace(verdicts=found.verdicts)
         agreed = report.agreement()
         asked = sum(not verdict.sure for verdict in found.verdicts)
@@ -52,7 +50,7 @@ class Measured(NamedTuple):
             notes.append(f"judge and rules agree on {agreed.rate:.1%} of {agreed.turns} turns; Cohen's kappa {kappa}")
         if found.unread:
             notes.append(f"judge: {found.unread} answers hold no verdict; the rules' stands there")
-        return self._replace(report=report, notes=tuple(notes))
+        return self._replace(report=report, notes=tuple(notes), strict=True)
 
     def other_columns(self) -> dict[str, DecisionReport]:
         """Further columns of rates, by heading."""
@@ -121,7 +119,7 @@ def _replies(
     **settings: Any,
 ) -> Measured:
     verdicts = graded_replies(model, tokenizer, items, BENCHMARKS[name].grade, **settings)
-    return Measured(DecisionReport(verdicts, kinds), name)
+    return Measured(DecisionReport(verdicts, kinds), name, strict=True)
 
 
 def _choices(
@@ -131,4 +129,4 @@ def _choices(
     **settings: Any,
 ) -> Measured:
     chosen = when2call.choose(model, tokenizer, asked, **settings)
-    return Measured(chosen.normalised, "when2call", chosen.raw)
+    return Measured(chosen.normalised, "when2call", chosen.raw, strict=True)

@@ -1,4 +1,4 @@
-"""Numbers in texts: of amounts, dates and clocks, in digits and in words, and whether an answer's number is one of them."""
+"""Numbers in texts: amounts, dates and clocks, in digits and in words, and whether one is among those known."""
 
 import re
 
@@ -12,7 +12,8 @@ _KOREAN = ("한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "
 _CHINESE = ("一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二")
 _SPELT = {word: i for words in (_ENGLISH, _KOREAN, _CHINESE) for i, word in enumerate(words, start=1)} | {"两": 2}
 _SPELT_OUT = re.compile(
-    rf"\b({'|'.join(_ENGLISH)})\b|(?<![가-힣])({'|'.join(reversed(_KOREAN))}) ?(?:명|개|시|장|번|분|살|잔|권|대|박|달|곳)"
+    rf"\b({'|'.join(_ENGLISH)})\b"
+    rf"|(?<![가-힣])({'|'.join(reversed(_KOREAN))}) ?(?:명|개|시|장|번|분|살|잔|권|대|박|달|곳)"
     rf"|({'|'.join(reversed(_CHINESE))}|两) ?(?:个|位|人|张|点|天|号|间|份|次|杯|本|月|年)",
     re.IGNORECASE,
 )

@@ -12,7 +12,7 @@ from turnpoint.evaluation.rates import DecisionReport, estimates
 
 FORMAT = "turnpoint decisions"
 VERSION = 1
-_SAME = ("measure", "benchmark", "judge", "rubrics")  # what two runs must have in common, beside their turns
+_SAME = ("measure", "benchmark", "max_new_tokens", "judge", "rubrics")  # what two runs must have in common, beside their turns
 _HINTS = ("dataset", "limit", "per_kind", "seed")  # what may make their turns differ
 
 

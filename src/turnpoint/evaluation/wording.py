@@ -9,6 +9,7 @@ from turnpoint.evaluation.lexicon import wording
 
 _REACH = 240  # characters from the start within which a rejection is one
 _WORD = re.compile(r"[a-z]+(?:[0-9]+)?|[가-힣]+|[\u3400-\u9fff]+|[^\W\d_]+", re.IGNORECASE)
+_SINGULAR = ("ss", "us", "is")
 _SHORTEST = 2  # letters of a word that tells texts apart
 _SCRIPTS = {
     "Latin": re.compile("[a-zA-Z]{2}"),
@@ -31,7 +32,7 @@ def requests(text: str) -> bool:
 
 def without_closing(text: str) -> str:
     """The text without sentences such as "Is there anything else?"."""
-    return "\n".join(each for each in sentences(text) if wording("closing").search(each) is None)
+    return " ".join(each.strip() for each in sentences(text) if wording("closing").search(each) is None)
 
 
 def only_waits(text: str) -> bool:
@@ -63,7 +64,7 @@ def words(text: str) -> Iterator[str]:
         elif _SCRIPTS["Han"].match(word):
             yield from (word[i : i + _SHORTEST] for i in range(max(len(word) - 1, 1)))
         elif len(word) >= _SHORTEST and word not in lexicon.words("common"):
-            yield word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word
+            yield word if len(word) <= 3 or word.endswith(_SINGULAR) else word.removesuffix("s")
 
 
 def shares_script(text: str, value: str) -> bool:

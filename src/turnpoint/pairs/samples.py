@@ -181,9 +181,13 @@ def sample_pairs(
         if not pairs:
             built.not_possible["a prompt: no reply is better than another by more than the margin"] += 1
         for number, (chosen, rejected) in enumerate(_selected(pairs, ways, select, random), start=1):
-            scores = f"{chosen.score:g} {rejected.score:g}"
-            pair = pair_of(drawn, chosen.messages, rejected.messages, number, row="samples", scores=scores)
-            built.pairs.append(pair)
+            both = f"{chosen.score:g} {rejected.score:g}"
+            try:
+                made = pair_of(drawn, chosen.messages, rejected.messages, number, row="samples", scores=both)
+            except DataError:  # a reply may be the best of all and call what is not there
+                built.not_possible["a pair: the better reply calls a tool that is not offered"] += 1
+            else:
+                built.pairs.append(made)
     return built
 
 
