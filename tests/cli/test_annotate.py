@@ -38,7 +38,7 @@ def test_who_is_answered(samples: Path, tmp_path: Path) -> None:
         assert "default-src 'none'" in page.text
         for token in ("", "x", "é"):
             for method, path in (("GET", "/state"), ("GET", "/prompts/0"), ("POST", "/choices"), ("POST", "/undo")):
-                headers = {"X-Turnpoint-Token": token.encode()}
+                headers = {b"X-Turnpoint-Token": token.encode()}
                 refused = client.request(method, path, headers=headers, json=skip)
                 assert (refused.status_code, refused.json()) == (
                     403,
@@ -137,6 +137,17 @@ def test_the_last_pair_taken_back_leaves_no_file(samples: Path, tmp_path: Path) 
         server.process.send_signal(signal.SIGINT)
         printed = json.loads(server.process.communicate()[0])
     assert printed == {"output": str(output), "pairs": 0, "ties": 0, "skipped": 0, "left": 3}
+
+
+def test_dpo_trains_on_the_pairs(run: Run, samples: Path, tmp_path: Path, model: str) -> None:
+    output = tmp_path / "p.jsonl"
+    with annotating(samples, output) as server:
+        server.choose(0, "Good.", "Bad.")
+        server.choose(1, "Yes.", "No.")
+        ran = run("dpo", str(output), "--model", model, "--output", str(tmp_path / "dpo"), "--max_steps", "1")
+    assert ran.code == 0, ran.err
+    report = json.loads((tmp_path / "dpo" / "data_report.json").read_text())
+    assert report["splits"]["train"]["kept"] == 2
 
 
 def test_what_the_data_says_is_among_the_replies(samples: Path, tmp_path: Path) -> None:

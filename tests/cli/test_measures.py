@@ -14,7 +14,7 @@ from tests.cli.tiny import save_model
 from transformers import AutoModelForCausalLM
 
 from turnpoint.cli import evaluate_compare
-from turnpoint.cli.loading import open_model
+from turnpoint.cli.loading import open_weights
 from turnpoint.data import load_pairs
 from turnpoint.models import load_model_and_tokenizer
 from turnpoint.objectives import Objective
@@ -193,11 +193,11 @@ def test_one_model_is_in_memory_at_a_time(run: Run, model: str, other: str, monk
 
     def watched(options: Any) -> Any:
         assert not any(each() for each in loaded)
-        found = open_model(options)
-        loaded.append(weakref.ref(found[0]))
+        found = open_weights(options)
+        loaded.append(weakref.ref(found))
         return found
 
-    monkeypatch.setattr(evaluate_compare, "open_model", watched)
+    monkeypatch.setattr(evaluate_compare, "open_weights", watched)
     ran = run("evaluate", "compare", "--models", model, other, "--questions", "Hi", "--max_new_tokens", "2")
     assert ran.code == 0, ran.err
     gc.collect()

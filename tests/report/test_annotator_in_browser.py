@@ -94,7 +94,7 @@ def test_skipping_ties_and_going_back_and_forth(desk: Desk) -> None:
     desk.keys("t")
     desk.at("3")
     desk.keys("ArrowLeft")
-    assert desk.page.value(ASK) == "A tie; numbers choose anew."
+    assert desk.page.value(ASK) == "A tie before; numbers choose anew."
     desk.keys("ArrowRight", "ArrowLeft", "ArrowLeft", "ArrowLeft", "n")
     desk.at("3")
     shown = desk.texts()

@@ -3,10 +3,11 @@
 import gc
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
-from turnpoint.cli.loading import on_device, open_model, open_tokenizer, say
+from turnpoint.cli.loading import on_device, open_tokenizer, open_weights, say
 from turnpoint.cli.options import Verb, fields_of
 from turnpoint.cli.output import console, print_json, writable, write_text
 from turnpoint.data import load
@@ -14,6 +15,11 @@ from turnpoint.errors import ConfigError, DataError
 from turnpoint.pairs import Samples, prompts_of
 from turnpoint.report import SideBySide
 from turnpoint.sampling import Reply, as_prompts, check_sampling, replies_to
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_OF_DATA = ("format", "split", "limit", "on_bad_rows")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +54,7 @@ VERB = Verb(
     groups={
         "Compare": CompareOptions,
         "Models": fields_of(ModelOptions, "dtype", "attn_implementation", "trust_remote_code", "load_in_4bit"),
-        "Data": fields_of(DataOptions, "format", "split", "limit", "on_bad_rows"),
+        "Data": fields_of(DataOptions, *_OF_DATA),
     },
     positional=("dataset",),
 )
@@ -63,9 +69,12 @@ def run(given: Given) -> None:
     markdown, html = writable(options.markdown, "--markdown"), writable(options.html, "--html")
     prompts = _prompts(given, options)
     models = [replace(given.build(ModelOptions), model=name) for name in options.models]
-    for each in models:
-        open_tokenizer(each)  # quick to fail, before the first model writes
-    table = SideBySide(prompts, {each.model: _replies(each, prompts, options) for each in models})
+    tokenizers = [open_tokenizer(each) for each in models]  # quick to fail, before the first model writes
+    replies = {
+        each.model: _replies(each, tokenizer, prompts, options)
+        for each, tokenizer in zip(models, tokenizers, strict=True)
+    }
+    table = SideBySide(prompts, replies)
     for file, flag, text in ((markdown, "--markdown", table.markdown), (html, "--html", table.page)):
         if file is not None:
             write_text(file, text(), flag)
@@ -81,7 +90,7 @@ def _prompts(given: Given, options: CompareOptions) -> list[Samples]:
     """What to ask: the prompts of the data, then the questions.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: there is neither, or a setting of data sets where there is none.
         DataError: nobody asks anything in the data.
     """
     if options.dataset is None and not options.questions:
@@ -90,10 +99,12 @@ def _prompts(given: Given, options: CompareOptions) -> list[Samples]:
             f" (models: {', '.join(options.models)})"
         )
     questions = options.questions or []
-    if options.dataset is None:
-        return as_prompts(questions, options.system)
-    if options.dataset.lower().endswith(".txt"):
-        return as_prompts([*_lines(options.dataset), *questions], options.system)
+    if options.dataset is None or options.dataset.lower().endswith(".txt"):
+        if idle := [name for name in _OF_DATA if name in given.values]:
+            raise ConfigError(
+                f"{idle[0]}: has no effect on questions (got {given.values[idle[0]]!r}); leave it out"
+            )
+        return as_prompts([*(_lines(options.dataset) if options.dataset else ()), *questions], options.system)
     loaded = load(options.dataset, **given.build(DataOptions).arguments())
     for note in loaded.notes:
         say(note)
@@ -121,11 +132,13 @@ def _lines(file: str) -> list[str]:
     return lines
 
 
-def _replies(models: ModelOptions, prompts: list[Samples], options: CompareOptions) -> list[Reply]:
+def _replies(
+    models: ModelOptions, tokenizer: "PreTrainedTokenizerFast", prompts: list[Samples], options: CompareOptions
+) -> list[Reply]:
     """What one model replies; it is gone from memory afterwards."""
-    model, tokenizer = open_model(models)
+    model = on_device(open_weights(models), models)
     replies = replies_to(
-        on_device(model, models),
+        model,
         tokenizer,
         prompts,
         max_new_tokens=options.max_new_tokens,

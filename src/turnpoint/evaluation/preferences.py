@@ -144,7 +144,7 @@ def means_of(pairs: Sequence[RankedPair]) -> PreferenceMeans:
     )
 
 
-def length_bias(margins: NDArray[np.float64], lengths: NDArray[np.float64]) -> float | None:
+def length_bias(margins: NDArray[np.float64], lengths: NDArray[Any]) -> float | None:
     """Correlation of the difference of rewards with that of lengths, in [-1, 1].
 
     Above 0 the model prefers the longer side. None for fewer than 16 pairs, and where either difference is the same
@@ -152,7 +152,7 @@ def length_bias(margins: NDArray[np.float64], lengths: NDArray[np.float64]) -> f
 
     Args:
         margins: reward of the chosen side minus that of the rejected one, [N].
-        lengths: scored tokens of the chosen side minus those of the rejected one, [N].
+        lengths: tokens of the chosen side minus those of the rejected one, [N].
     """
     if len(margins) < _LEAST_CORRELATED or not margins.std() > 0 or not lengths.std() > 0:
         return None

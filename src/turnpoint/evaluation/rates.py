@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from turnpoint.dialogue import Decision
-from turnpoint.evaluation.bootstrap import Estimate, estimate, macro, micro, tally
+from turnpoint.evaluation.bootstrap import Estimate, Tally, estimate, macro, micro, tally
 from turnpoint.evaluation.items import KINDS, DecisionItem
 
 
@@ -158,7 +158,7 @@ class DecisionReport(NamedTuple):
         }
 
 
-def estimates(tallies: Any, kinds: Sequence[str], of: Callable[..., Estimate]) -> dict[str, Estimate]:
+def estimates(tallies: Mapping[str, Tally], kinds: Sequence[str], of: Callable[..., Estimate]) -> dict[str, Estimate]:
     """Estimates by name: of the kinds that are there, then micro and macro."""
     found = {str(kind): of(tallies[kind], micro) for kind in kinds if kind in tallies}
     return found | ({"micro": of(tallies[""], micro), "macro": of(tallies[""], macro)} if found else {})

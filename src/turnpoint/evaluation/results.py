@@ -12,8 +12,9 @@ from turnpoint.evaluation.rates import DecisionReport, estimates
 
 FORMAT = "turnpoint decisions"
 VERSION = 1
-_SAME = ("measure", "benchmark", "max_new_tokens", "judge", "rubrics")  # what two runs must have in common, beside their turns
-_HINTS = ("dataset", "limit", "per_kind", "seed")  # what may make their turns differ
+# What two runs must have in common, beside their turns; and what may make these differ.
+_SAME = ("measure", "benchmark", "max_new_tokens", "judge", "rubrics")
+_HINTS = ("dataset", "limit", "per_kind", "seed")
 
 
 class Difference(NamedTuple):

@@ -14,13 +14,13 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from turnpoint.dialogue import Dialogue, PreferencePair
+from turnpoint.evaluation.preferences import length_bias
 from turnpoint.progress import with_progress
 from turnpoint.template import Renderer
 from turnpoint.tree import ScoredSequence, check_sharing, evaluating, pack_rows, read_at_end, sequence_rewards
 from turnpoint.tree.forward import bare_model
 
 BINS = 10
-_LEAST_CORRELATED = 16  # pairs; of fewer, lengths and rewards correlate by chance
 _TOKENS_PER_ROW = 2048
 
 
@@ -156,15 +156,10 @@ class RewardReport(NamedTuple):
 
     @property
     def length_bias(self) -> float | None:
-        """Correlation of leads with differences of lengths in tokens; None where it says nothing.
-
-        That is of fewer than 16 pairs, or where all lengths or all leads differ by the same.
-        """
+        """Correlation of leads with differences of lengths in tokens; None where it says nothing."""
         leads = np.array([pair.lead for pair in self.pairs])
         longer = np.array([pair.chosen_tokens - pair.rejected_tokens for pair in self.pairs])
-        if len(self.pairs) < _LEAST_CORRELATED or not leads.std() or not longer.std():
-            return None
-        return float(np.corrcoef(leads, longer)[0, 1])
+        return length_bias(leads, longer)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""

@@ -107,7 +107,11 @@ function say(...parts) {
 function question() {
   if (!state.prompt) return "";
   if (state.picked !== null) return `Now press the number of a reply that is worse than ${replyName(state.picked)}.`;
-  const before = { pair: "You chose before; numbers choose anew.", tie: "A tie; numbers choose anew." };
+  const before = {
+    pair: "Chosen before; numbers choose anew.",
+    tie: "A tie before; numbers choose anew.",
+    skip: "Skipped before; press the number of the better reply.",
+  };
   return before[state.verdicts[state.place]] ?? "Press the number of the better reply.";
 }
 

@@ -1,6 +1,7 @@
 """`turnpoint pairs annotate SAMPLES`: a page on which a person picks the better and the worse reply to each prompt."""
 
 import os
+import signal
 import sys
 import webbrowser
 from contextlib import closing, suppress
@@ -60,6 +61,8 @@ def run(given: Given) -> None:
         closing(Desk(annotation, Path(options.output).expanduser())) as desk,
         AnnotateServer(options.port, desk) as server,
     ):
+        for ending in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell put it into the background
+            signal.signal(ending, signal.default_int_handler)
         say(f"annotate {options.samples} at {server.address} (Ctrl-C ends)")
         with suppress(KeyboardInterrupt):
             if options.browser and _has_display():

@@ -23,8 +23,8 @@ class PairsOfSamplesOptions(OutputOptions):
     samples: str = field(metadata={"help": "file that `turnpoint sample` wrote"})
     by: Literal["gold"] = field(
         metadata={
-            "help": "what tells good replies from bad ones. gold: whether a reply decides as the data does at its place;"
-            " what the data says is chosen"
+            "help": "what tells good replies from bad ones. gold: whether a reply decides as the data does at its"
+            " place; what the data says is chosen"
         }
     )
     output: str = field(metadata={"help": "JSONL file to write the pairs to"})
