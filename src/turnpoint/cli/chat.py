@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from turnpoint.cli.given import Given
 from turnpoint.cli.groups import ModelOptions
 from turnpoint.cli.loading import on_device, open_model, read_tools, say
 from turnpoint.cli.options import Verb
+from turnpoint.cli.signals import hear
 from turnpoint.cli.talk import COMMANDS, Speaker, Talk
 from turnpoint.cli.tool_answers import tool_answers
 from turnpoint.dialogue import Message, Tool
@@ -88,6 +90,7 @@ def run(given: Given) -> None:
     opened = [("model" if options.compare is None else models.model, models)]
     if options.compare is not None:
         opened.append((options.compare, dataclasses.replace(models, model=options.compare, revision=None)))
+    hear(signal.SIGINT)
     Talk([_speaker(name, each, tools, sampling, seed) for name, each in opened], tools, answer, options.system).talk()
 
 

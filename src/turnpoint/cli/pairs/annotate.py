@@ -16,6 +16,7 @@ from turnpoint.cli.output import print_json
 from turnpoint.cli.pairs.annotate_server import AnnotateServer
 from turnpoint.cli.pairs.desk import Desk
 from turnpoint.cli.pairs.writing import say_left_out
+from turnpoint.cli.signals import hear
 from turnpoint.errors import DataError
 from turnpoint.pairs import Annotation, Built, read_samples
 
@@ -61,8 +62,7 @@ def run(given: Given) -> None:
         closing(Desk(annotation, Path(options.output).expanduser())) as desk,
         AnnotateServer(options.port, desk) as server,
     ):
-        for ending in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell put it into the background
-            signal.signal(ending, signal.default_int_handler)
+        hear(signal.SIGINT, signal.SIGTERM)
         say(f"annotate {options.samples} at {server.address} (Ctrl-C ends)")
         with suppress(KeyboardInterrupt):
             if options.browser and _has_display():

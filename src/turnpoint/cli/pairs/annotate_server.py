@@ -25,7 +25,7 @@ from turnpoint.report import annotator_page, shown_prompt, shown_state
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
-TOKEN = "X-Turnpoint-Token"
+_TOKEN = "X-Turnpoint-Token"
 
 _ADDRESS = "127.0.0.1"
 _HERE = (_ADDRESS, "localhost", "::1")
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
     def _check_token(self) -> None:
-        token = self.headers.get(TOKEN, "")
+        token = self.headers.get(_TOKEN, "")
         if not secrets.compare_digest(token.encode(), self.server.token.encode()):
             raise _Refused(
                 HTTPStatus.FORBIDDEN,
