@@ -134,7 +134,7 @@ def test_the_last_pair_taken_back_leaves_no_file(samples: Path, tmp_path: Path) 
         assert output.exists()
         server.client.post("/undo")
         assert not output.exists()
-        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGTERM)
         printed = json.loads(server.process.communicate()[0])
     assert printed == {"output": str(output), "pairs": 0, "ties": 0, "skipped": 0, "left": 3}
 
