@@ -81,6 +81,20 @@ def test_the_commands_of_the_page_of_serving_run(
     assert (clone / "runs" / "gguf" / "model.gguf").exists()
 
 
+def test_the_page_of_comparing(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its commands in their order, then its examples in Python, the second stage in the place of a first one."""
+    for command in commands("docs/comparing.md"):
+        assert main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
+    assert (clone / "runs" / "compare.md").read_text(encoding="utf-8").startswith("| prompt | demo | runs/dpo |\n")
+    sample = ["sample", "examples/held-back.jsonl", "--n", "2", "--limit", "2", "--max_new_tokens", "4"]
+    assert main([*sample, "--output", "runs/samples.jsonl"]) == 0
+    page = (ROOT / "docs" / "comparing.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(example.replace('"runs/sft"', '"runs/dpo"'), "comparing.md", "exec"), names)
+    assert len(names["samples"]) == 2
+
+
 def test_the_example_in_python_trains(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None

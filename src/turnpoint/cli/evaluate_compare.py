@@ -101,9 +101,7 @@ def _prompts(given: Given, options: CompareOptions) -> list[Samples]:
     questions = options.questions or []
     if options.dataset is None or options.dataset.lower().endswith(".txt"):
         if idle := [name for name in _OF_DATA if name in given.values]:
-            raise ConfigError(
-                f"{idle[0]}: has no effect on questions (got {given.values[idle[0]]!r}); leave it out"
-            )
+            raise ConfigError(f"{idle[0]}: has no effect on questions (got {given.values[idle[0]]!r}); leave it out")
         return as_prompts([*(_lines(options.dataset) if options.dataset else ()), *questions], options.system)
     loaded = load(options.dataset, **given.build(DataOptions).arguments())
     for note in loaded.notes:
