@@ -26,7 +26,7 @@ class Fitted(NamedTuple, Generic[Record]):
     left_out: dict[str, list[str]]
 
 
-def fit_all(records: Sequence[Record], fit: Fit, progress: str | None = None) -> Fitted[Record]:
+def fit_all(records: Sequence[Record], fit: Fit, progress: str | None) -> Fitted[Record]:
     """Tokenise records; those that training would leave out are left out here too.
 
     Args:

@@ -140,7 +140,8 @@ def evaluate_perplexity(
     Raises:
         DataError: no dialogue is left.
     """
-    fitted = fit_all(dialogues, fit_dialogues(Renderer(tokenizer), max_length=max_length, overflow=overflow))
+    fit = fit_dialogues(Renderer(tokenizer), max_length=max_length, overflow=overflow)
+    fitted = fit_all(dialogues, fit, progress and "Tokenising")
     if not fitted.records:
         why = "; ".join(notes_on_left_out(fitted.left_out))
         raise DataError(f"dialogues: none is left to measure{f': {why}' if why else ''}")

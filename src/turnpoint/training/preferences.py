@@ -76,7 +76,7 @@ def evaluate_preferences(
     _check(objective, turns_from)
     measured = _Measured(model, _reference(model, reference, objective), objective, max_tokens_per_row)
     how = Tokenizing(tokenizer, PAIRS, max_length, overflow)
-    fitted = fit_all(pairs, how.fit)
+    fitted = fit_all(pairs, how.fit, progress and "Tokenising")
     if not fitted.records:
         why = "; ".join(notes_on_left_out(fitted.left_out))
         raise DataError(f"pairs: none is left to measure{f': {why}' if why else ''}")
