@@ -36,9 +36,9 @@ class Page:
         return told["result"].get("value")
 
     def wait(self, expression: str) -> None:
-        """Wait until an expression comes true."""
+        """Wait until an expression comes true; on a page that is still being loaded it may name what is not there."""
         end = time.monotonic() + WAIT
-        while not self.value(f"Boolean({expression})"):
+        while not self.value(f"(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()"):
             assert time.monotonic() < end, f"never true: {expression}; on view: {self.value('document.body.innerText')}"
             time.sleep(0.02)
 

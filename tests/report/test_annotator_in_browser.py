@@ -176,8 +176,8 @@ def test_nothing_that_a_reply_says_runs(desk: Desk) -> None:
 def test_a_reload_goes_on_and_a_server_that_is_gone_is_said(desk: Desk) -> None:
     desk.keys("1", "2")
     desk.at("2")
-    desk.page.value("location.reload()")
-    desk.page.wait("typeof state === 'object' && !state.busy && state.prompt !== null")
+    desk.page.value("window.left = true; location.reload()")
+    desk.page.wait("!window.left && !state.busy && state.prompt !== null")
     desk.at("2")
     desk.keys("ArrowLeft")
     assert desk.page.value(MARKS) == ["✓ chosen", "✕ rejected", ""]
