@@ -17,6 +17,7 @@ import torch
 from tests.cli.tiny import save_model
 from tests.pairs.dialogues import ALL, ASKS, CALLS, says, user
 
+from turnpoint.cli.main import main
 from turnpoint.dialogue import Dialogue, PreferencePair
 from turnpoint.errors import ConfigError
 from turnpoint.models import load_model_and_tokenizer
@@ -241,3 +242,31 @@ def test_a_process_that_is_killed_loses_and_repeats_nothing(tmp_path: Path) -> N
     drawn = list(read_samples(output))
     assert [each.id for each in drawn] == [f"d{i}#1" for i in range(60)]
     assert all(len(each.replies) == 2 for each in drawn)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dtype", "bfloat16"], "dtype: has no effect on a model behind a server (got 'bfloat16'); leave it out"),
+        (["--n", "0"], "n: must be at least 1 reply (got 0)"),
+        (["--concurrency", "0"], "concurrency: must be at least 1 request (got 0)"),
+    ],
+)
+def test_settings_that_cannot_be_honoured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"messages": [{"role": "user", "content": "Hi"}]}\n', encoding="utf-8")
+    command = ["sample", str(data), "--server", "http://localhost:1/v1", "--output", str(tmp_path / "s.jsonl"), *words]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_samples_of_other_weights_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, model = tmp_path / "data.jsonl", str(save_model(tmp_path / "model"))
+    data.write_text('{"messages": [{"role": "user", "content": "Hi"}]}\n', encoding="utf-8")
+    command = ["sample", str(data), "--model", model, "--n", "2", "--max_new_tokens", "2",
+               "--output", str(tmp_path / "s.jsonl")]  # fmt: skip
+    assert main(command) == 0
+    assert main([*command, "--dtype", "float64"]) == 2
+    assert "was drawn with another dtype ('float32', now 'float64')" in capsys.readouterr().err

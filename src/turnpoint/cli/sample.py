@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from turnpoint.cli.given import Given
 from turnpoint.cli.groups import DataOptions, ModelOptions, OutputOptions
-from turnpoint.cli.loading import open_model, say
+from turnpoint.cli.loading import on_device, open_model, say
 from turnpoint.cli.options import Verb
 from turnpoint.cli.output import print_json, print_table
 from turnpoint.data import load
@@ -85,10 +85,12 @@ def run(given: Given) -> None:
 
 
 def _settings(given: Given, options: SampleOptions) -> dict[str, Any]:
-    """What the replies depend on, beside the prompts."""
-    model, server = given.build(ModelOptions), given.build(ServerOptions)
+    """What the replies depend on, so that a file holds those of one setting alone."""
     names = ("n", "temperature", "top_k", "top_p", "max_new_tokens", "seed")
-    return {name: getattr(options, name) for name in names} | {"model": model.model, "server": server.server}
+    data = given.build(DataOptions)
+    of_data = {name: getattr(data, name) for name in ("dataset", "format", "split")}
+    server = {"server": given.build(ServerOptions).server}
+    return {name: getattr(options, name) for name in names} | of_data | server | asdict(given.build(ModelOptions))
 
 
 def _sampler(given: Given, sampling: Sampling) -> Sampler:
@@ -98,7 +100,13 @@ def _sampler(given: Given, sampling: Sampling) -> Sampler:
             raise ConfigError(
                 f"concurrency: has no effect without a server (got {server.concurrency}); add --server URL"
             )
-        return ModelSampler(*open_model(model), sampling)
+        loaded, tokenizer = open_model(model)
+        return ModelSampler(on_device(loaded, model), tokenizer, sampling)
+    idle = [item.name for item in fields(ModelOptions) if item.name != "model" and item.name in given.values]
+    if idle:
+        raise ConfigError(
+            f"{idle[0]}: has no effect on a model behind a server (got {given.values[idle[0]]!r}); leave it out"
+        )
     settings = {"temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_new_tokens}
     settings |= {"top_k": sampling.top_k} if sampling.top_k else {}
     chat = ChatServer(server.server, model.model, api_key=os.environ.get(KEY), settings=settings)
