@@ -14,7 +14,7 @@ from turnpoint.data import load
 from turnpoint.errors import ConfigError, DataError
 from turnpoint.pairs import Samples, prompts_of
 from turnpoint.report import SideBySide
-from turnpoint.sampling import Reply, as_prompts, check_sampling, replies_to
+from turnpoint.sampling import Reply, Sampling, as_prompts, replies_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -63,7 +63,7 @@ VERB = Verb(
 def run(given: Given) -> None:
     """Ask and show."""
     options = given.build(CompareOptions)
-    check_sampling(options.max_new_tokens, options.temperature)
+    Sampling(options.max_new_tokens, options.temperature).check()
     if twice := {name for name in options.models if options.models.count(name) > 1}:
         raise ConfigError(f"models: {min(twice)} is named twice; name each once")
     markdown, html = writable(options.markdown, "--markdown"), writable(options.html, "--html")

@@ -6,7 +6,6 @@ from turnpoint.sampling.draw import SamplesFile as SamplesFile
 from turnpoint.sampling.draw import ServerSampler as ServerSampler
 from turnpoint.sampling.generate import Reply as Reply
 from turnpoint.sampling.generate import Sampling as Sampling
-from turnpoint.sampling.generate import check_sampling as check_sampling
 from turnpoint.sampling.generate import generate_replies as generate_replies
 from turnpoint.sampling.generate import generate_samples as generate_samples
 from turnpoint.sampling.responses import Question as Question

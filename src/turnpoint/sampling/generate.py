@@ -141,11 +141,6 @@ def generate_samples(
     return [replies[i : i + number] for i in range(0, len(replies), number)]
 
 
-def check_sampling(max_new_tokens: int, temperature: float) -> None:
-    """`Sampling.check` of these two."""
-    Sampling(max_new_tokens, temperature).check()
-
-
 class Ends(NamedTuple):
     """What ends a turn."""
 
